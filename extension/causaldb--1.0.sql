@@ -1,0 +1,1 @@
+\echo Use "CREATE EXTENSION causaldb" to load this file. \quit
