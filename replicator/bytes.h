@@ -40,6 +40,8 @@ typedef struct RepWriter
 
 extern void rep_reader_init(RepReader *r, const void *data, size_t len);
 extern size_t rep_reader_left(const RepReader *r);
+/* Every byte was read, and none was bad. */
+extern bool rep_reader_done(const RepReader *r);
 extern uint8_t rep_read_u8(RepReader *r);
 extern uint16_t rep_read_u16(RepReader *r);
 extern uint32_t rep_read_u32(RepReader *r);

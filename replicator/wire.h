@@ -123,7 +123,19 @@ extern void rep_transaction_encode(const RepTransaction *t, RepWriter *w);
 extern bool rep_interval_decode(RepReader *r, RepInterval *i);
 extern bool rep_interval_decode_count(RepReader *r, RepInterval *i);
 extern bool rep_transaction_decode(RepReader *r, RepTransaction *t);
+/*
+ * Invariant 2 for one transaction of the interval: its position lies above
+ * `before` (the position of the one in front of it; i->from for the first)
+ * and not above i->to, and its deps do not name i->stream. The caller asks
+ * for each transaction it decodes; after the last, rep_reader_done.
+ */
+extern bool rep_interval_accepts(const RepInterval *i, uint64_t before,
+								 const RepTransaction *t);
 
+/*
+ * Chunks body = stream, xid, varint ndescriptors, varint nchunks, then the
+ * definitions as blobs, then the chunks. After the last, rep_reader_done.
+ */
 typedef struct RepChunks
 {
 	RepStreamId stream;
@@ -134,6 +146,11 @@ typedef struct RepChunks
 
 extern void rep_chunks_encode(const RepChunks *c, RepWriter *w);
 extern bool rep_chunks_decode(RepReader *r, RepChunks *c);
+extern void rep_chunk_encode(RepWriter *w, uint64_t ordinal,
+							 const void *payload, size_t len);
+/* A view of the chunk's payload, or NULL (and r->bad) if malformed. */
+extern const uint8_t *rep_chunk_decode(RepReader *r, uint64_t *ordinal,
+									   size_t *len);
 
 typedef struct RepAnswer
 {
