@@ -100,10 +100,13 @@ typedef struct RepFieldPlan
 typedef struct RepPlan
 {
 	RepRowState state; /* of the row after T */
-	bool revived; /* dead before, alive after, by a concurrent write */
+	bool revived; /* dead before, alive after, although U has a delete */
 	uint32_t life_other; /* U's operation that decided against T, or REP_NO_OP:
 						  * a delete that keeps T's write dead, or a write that
 						  * keeps the row alive although T deletes it */
+	uint32_t life_loser; /* U's latest operation that T's life or death
+						  * overrules: the write a delete buries, the delete
+						  * a write revives from; else REP_NO_OP */
 	uint32_t nfields; /* == t->nwrites, in the same order */
 	RepFieldPlan *fields; /* caller's array of at least t->nwrites */
 } RepPlan;
