@@ -57,9 +57,11 @@ COMMENT ON TABLE causaldb.stream IS 'streams: one for each start of each node; i
 INSERT INTO causaldb.stream (id, node, boot) VALUES (0, 0, 0);
 
 CREATE TABLE causaldb.descriptor (
-	hash		int8 PRIMARY KEY,
+	hash		int8 NOT NULL,
 	definition	bytea NOT NULL
 );
+-- not unique: whoever needs a descriptor stores it without waiting for others
+CREATE INDEX descriptor_hash ON causaldb.descriptor (hash);
 COMMENT ON TABLE causaldb.descriptor IS 'names, types and rules under which changes were written, by content';
 
 CREATE TABLE causaldb.log (

@@ -1,0 +1,53 @@
+/*
+ * capture.h
+ *		From a written row to the transaction's log row.
+ *
+ * Row triggers append changes to a buffer of the transaction; at PRE_COMMIT
+ * it becomes one row of causaldb.log. What does not fit one page goes to
+ * causaldb.log_chunk as the transaction runs.
+ *
+ * Invariants
+ * 1. Changes stand in the log in the order in which they were captured, and
+ *	  those of a rolled-back subtransaction are not there.
+ * 2. Memory does not grow with the transaction: at most CAPTURE_LEVEL_BYTES
+ *	  and one chunk for each open subtransaction level that wrote.
+ * 3. A transaction that captured nothing runs nothing of this file at commit.
+ * 4. Nothing is captured after the log row was written: ERROR 55000.
+ */
+#ifndef CAUSALDB_CAPTURE_H
+#define CAUSALDB_CAPTURE_H
+
+#include "postgres.h"
+
+/* a level's buffered bytes above which it writes chunks */
+#define CAPTURE_LEVEL_BYTES (64 * 1024)
+/* bytes at which a chunk is full: it fills one page */
+#define CAPTURE_CHUNK_BYTES 8000
+
+/* what the body of a META change means */
+typedef enum CaptureMeta
+{
+	CAPTURE_META_CHUNKED = 1, /* varint nchunks, varint nchanges; the only
+							   * change of its payload: the others are in
+							   * log_chunk */
+	CAPTURE_META_TAG = 2      /* a change of a tag, JSON text: see tags.h */
+} CaptureMeta;
+
+/*
+ * True while this process applies changes of other nodes: the triggers then
+ * do nothing. Set and cleared by the applier, also on error.
+ */
+extern bool capture_applying;
+
+/* Records a META change in the running transaction. */
+extern void capture_meta(CaptureMeta meta, const void *body, size_t len);
+/* The running transaction has captured something that still stands. */
+extern bool capture_pending(void);
+
+/*
+ * Reads the body of a CAPTURE_META_CHUNKED change; false if malformed.
+ */
+extern bool capture_chunked(const void *body, size_t len, uint64 *nchunks,
+							uint64 *nchanges);
+
+#endif

@@ -1,0 +1,25 @@
+/*
+ * compat.h
+ *		What differs between the PostgreSQL versions we build on.
+ *
+ * Callers are written for the newest interface; the older ones are bent to
+ * it here and nowhere else.
+ */
+#ifndef CAUSALDB_COMPAT_H
+#define CAUSALDB_COMPAT_H
+
+#include "postgres.h"
+
+#if PG_VERSION_NUM < 150000
+#error "causaldb needs PostgreSQL 15 or later"
+#endif
+
+#if PG_VERSION_NUM >= 180000
+#define compat_index_beginscan(heap, index, snapshot, nkeys)                   \
+	index_beginscan(heap, index, snapshot, NULL, nkeys, 0)
+#else
+#define compat_index_beginscan(heap, index, snapshot, nkeys)                   \
+	index_beginscan(heap, index, snapshot, nkeys, 0)
+#endif
+
+#endif

@@ -1,0 +1,40 @@
+/*
+ * tags.h
+ *		Tags: which columns have which consistency, and how they merge.
+ *
+ * A change of a tag is a function of a JSON document that names everything by
+ * name, so that it means the same on every node:
+ *
+ *	{"op": "set_consistency", "schema": s, "table": t, "level": "eventual",
+ *	 "columns": null | [c, ...]}
+ *	{"op": "unset_consistency", "schema": s, "table": t}
+ *	{"op": "set_merge", "schema": s, "table": t, "column": c, "rule": r,
+ *	 "options": {...}}
+ *	{"op": "set_row_policy", "schema": s, "table": t, "policy": p}
+ *
+ * Invariants
+ * 1. tags_apply is idempotent: a document applied twice is applied once.
+ * 2. A change of a tag holds SHARE ROW EXCLUSIVE on the table to the end of
+ *	  its transaction, so no writer of the table is open across it.
+ * 3. A table that cannot keep the promise is refused, with what to type.
+ */
+#ifndef CAUSALDB_TAGS_H
+#define CAUSALDB_TAGS_H
+
+#include "postgres.h"
+
+/*
+ * Carries one change out in this database. ERROR with SQLSTATE, detail and
+ * hint if it cannot be. Says nothing about rights: the caller has checked.
+ */
+extern void tags_apply(const char *change);
+
+/*
+ * Set by the cluster's administration: takes a checked change and, inside a
+ * cluster, sends it to the node that orders tags. True if it did; false
+ * outside of a cluster, where it is carried out at once.
+ */
+typedef bool (*TagsRoute)(const char *change);
+extern TagsRoute tags_route;
+
+#endif
