@@ -1,15 +1,35 @@
 /*
  * causaldb.c
- *		The module's entry.
+ *		Where the server enters: starts every part, in order.
+ *
+ * Nothing calls this file.
  */
 #include "postgres.h"
+
 #include "fmgr.h"
+#include "miscadmin.h"
+
+#include "clock.h"
+#include "guc.h"
+#include "shmem.h"
+#include "supervisor.h"
 
 PG_MODULE_MAGIC;
 
-extern PGDLLEXPORT void _PG_init(void);
+void _PG_init(void);
 
+/*
+ * Preloaded: settings, shared memory, callbacks and the supervisor. Loaded by
+ * a session only: settings and callbacks; history is local then.
+ */
 void
 _PG_init(void)
 {
+	guc_init();
+	clock_init();
+	if (process_shared_preload_libraries_in_progress)
+	{
+		shmem_init();
+		supervisor_init();
+	}
 }

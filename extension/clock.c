@@ -1,0 +1,455 @@
+/*
+ * clock.c
+ *		See clock.h.
+ *
+ * The durable mark is one small file a database, $PGDATA/causaldb/<oid>.mark,
+ * replaced and synced whenever the clock comes within a second of it; it is
+ * reserved RESERVE_MS ahead, so that is once in some seconds, by whichever
+ * process comes first. A file and not a table row because a transaction that
+ * is about to commit must be able to move it, whatever becomes of itself.
+ */
+#include "postgres.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/fd.h"
+#include "storage/proc.h"
+#include "utils/wait_event.h"
+
+#include "clock.h"
+#include "debug_point.h"
+#include "identity.h"
+
+#define MARK_FOLDER "causaldb"
+#define RESERVE_MS 10000
+#define REFILL_MS 2000
+
+static ClockStamp stamp; /* of this process's transaction */
+static bool stamped = false; /* a slot of ours is published */
+static bool become_node = false; /* at commit of this transaction */
+static bool callback_registered = false;
+
+#ifdef CAUSALDB_TESTING
+static uint64 early_position = 0; /* the wrong stamp of a broken build */
+#endif
+
+uint64
+clock_wall_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* ------------------------------------------------------------ the mark */
+
+static void
+mark_path(NodeShared *node, char *path)
+{
+	snprintf(path, MAXPGPATH, "%s/%u.mark", MARK_FOLDER, node->database);
+}
+
+/* The mark on disk, or 0 if there is none. */
+static uint64
+mark_load(NodeShared *node)
+{
+	char path[MAXPGPATH];
+	char text[64];
+	int fd;
+	ssize_t n;
+
+	mark_path(node, path);
+	fd = OpenTransientFile(path, O_RDONLY | PG_BINARY);
+	if (fd < 0)
+	{
+		if (errno == ENOENT)
+			return 0;
+		ereport(ERROR, (errcode_for_file_access(),
+						errmsg("could not open file \"%s\": %m", path)));
+	}
+	n = read(fd, text, sizeof(text) - 1);
+	CloseTransientFile(fd);
+	if (n <= 0)
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("could not read the clock's mark from file \"%s\"", path),
+						errhint("Restore the file, or remove it if this server's clock is right.")));
+	text[n] = '\0';
+	return strtoull(text, NULL, 10);
+}
+
+static void
+mark_store(NodeShared *node, uint64 mark)
+{
+	char path[MAXPGPATH];
+	char fresh[MAXPGPATH + 8];
+	char text[64];
+	int len;
+	int fd;
+
+	mark_path(node, path);
+	snprintf(fresh, sizeof(fresh), "%s.new", path);
+	if (MakePGDirectory(MARK_FOLDER) < 0 && errno != EEXIST)
+		ereport(ERROR, (errcode_for_file_access(),
+						errmsg("could not create directory \"%s\": %m", MARK_FOLDER)));
+	len = snprintf(text, sizeof(text), UINT64_FORMAT "\n", mark);
+	fd = OpenTransientFile(fresh, O_WRONLY | O_CREAT | O_TRUNC | PG_BINARY);
+	if (fd < 0)
+		ereport(ERROR, (errcode_for_file_access(),
+						errmsg("could not create file \"%s\": %m", fresh)));
+	errno = 0;
+	if (write(fd, text, len) != len)
+	{
+		if (errno == 0)
+			errno = ENOSPC;
+		ereport(ERROR, (errcode_for_file_access(),
+						errmsg("could not write file \"%s\": %m", fresh),
+						errdetail("The clock cannot be moved forward safely, so nothing is committed to tagged tables.")));
+	}
+	CloseTransientFile(fd);
+	(void) durable_rename(fresh, path, ERROR);
+}
+
+/*
+ * Makes sure that positions up to `hlc` may leave the node (invariant 4). Only
+ * the caller that moves the mark waits for the disk, unless the clock has
+ * overtaken it.
+ */
+static void
+mark_reserve(NodeShared *node, uint64 hlc)
+{
+	uint64 mark = pg_atomic_read_u64(&node->mark);
+	uint64 refill = hlc + rep_hlc_from_ms(REFILL_MS);
+
+	if (refill <= mark)
+		return;
+	if (hlc <= mark)
+	{
+		if (!LWLockConditionalAcquire(&node->lock, LW_EXCLUSIVE))
+			return;
+	}
+	else
+		LWLockAcquire(&node->lock, LW_EXCLUSIVE);
+	mark = pg_atomic_read_u64(&node->mark);
+	if (refill > mark)
+	{
+		mark = hlc + rep_hlc_from_ms(RESERVE_MS);
+		mark_store(node, mark);
+		pg_atomic_write_u64(&node->mark, mark);
+	}
+	LWLockRelease(&node->lock);
+}
+
+void
+clock_open(NodeShared *node, uint64 above)
+{
+	uint64 start = rep_hlc_from_ms(clock_wall_ms());
+
+	/* A shared clock that runs already is above the mark it began at. */
+	if (pg_atomic_read_u64(&node->hlc) == 0)
+		start = Max(start, mark_load(node));
+	start = Max(start, above);
+	mark_reserve(node, start);
+	shmem_max_u64(&node->hlc, start);
+}
+
+/* ------------------------------------------------------------ the clock */
+
+uint64
+clock_read(NodeShared *node)
+{
+	return pg_atomic_read_u64(&node->hlc);
+}
+
+static uint64
+tick(NodeShared *node)
+{
+	uint64 last = pg_atomic_read_u64(&node->hlc);
+	uint64 wall = clock_wall_ms();
+	uint64 next;
+
+	do
+		next = rep_hlc_next(last, wall);
+	while (!pg_atomic_compare_exchange_u64(&node->hlc, &last, next));
+	return next;
+}
+
+void
+clock_observe(NodeShared *node, uint64 hlc)
+{
+	if (BREAK("no_observe"))
+		return;
+	mark_reserve(node, hlc);
+	shmem_max_u64(&node->hlc, hlc);
+}
+
+uint64
+clock_last_position(NodeShared *node)
+{
+	return pg_atomic_read_u64(&node->last_position);
+}
+
+uint64
+clock_closed(NodeShared *node)
+{
+	CausalShared *shared = shmem_shared();
+	uint64 closed = pg_atomic_read_u64(&node->hlc);
+	int i;
+
+	pg_memory_barrier();
+	for (i = 0; i < shared->nslots && !BREAK("no_closed_rule"); i++)
+	{
+		BackendSlot *slot = shmem_slot_at(i);
+		uint64 pending = pg_atomic_read_u64(&slot->pending);
+
+		if (pending != NO_PENDING && slot->database == node->database)
+			closed = Min(closed, pending - 1);
+	}
+	return Max(closed, shmem_max_u64(&node->last_closed, closed));
+}
+
+int
+clock_pending(NodeShared *node, int *slots, uint64 *pending, int cap)
+{
+	CausalShared *shared = shmem_shared();
+	int n = 0;
+	int i;
+
+	pg_memory_barrier();
+	for (i = 0; i < shared->nslots && n < cap; i++)
+	{
+		BackendSlot *slot = shmem_slot_at(i);
+		uint64 p = pg_atomic_read_u64(&slot->pending);
+
+		if (p != NO_PENDING && slot->database == node->database)
+		{
+			slots[n] = i;
+			pending[n++] = p;
+		}
+	}
+	return n;
+}
+
+uint64
+clock_pending_of(int slot)
+{
+	return pg_atomic_read_u64(&shmem_slot_at(slot)->pending);
+}
+
+/* ------------------------------------------------------------ readiness */
+
+static void
+refuse(NodeShared *node, NodeState state)
+{
+	if (state == NODE_FENCED)
+	{
+		char reason[sizeof(node->fence_reason)];
+
+		LWLockAcquire(&node->lock, LW_SHARED);
+		strlcpy(reason, node->fence_reason, sizeof(reason));
+		LWLockRelease(&node->lock);
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("this node takes no writes to tagged tables"),
+				 errdetail("%s", reason),
+				 errhint("Look at causaldb.nodes and causaldb.streams.")));
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("this node is not ready yet"),
+			 errdetail("Its workers have not opened a stream for this start of the server."),
+			 errhint("Type SELECT causaldb.wait_until_ready(); if that fails, look for \"causaldb\" in the server log and check that max_worker_processes leaves room for two workers a database.")));
+}
+
+NodeState
+clock_state(NodeShared *node)
+{
+	NodeState state = pg_atomic_read_u32(&node->state);
+
+	if (state == NODE_OPEN || state == NODE_LOCAL || state == NODE_FENCED)
+		return state;
+
+	if (state == NODE_UNKNOWN)
+	{
+		Identity id = identity_read();
+		uint32 unknown = NODE_UNKNOWN;
+
+		if (id.node == 0)
+			clock_open(node, 0);
+		(void) pg_atomic_compare_exchange_u32(&node->state, &unknown,
+											  id.node ? NODE_OPENING : NODE_LOCAL);
+		if (id.node)
+			shmem_wake_supervisor();
+	}
+	return pg_atomic_read_u32(&node->state);
+}
+
+/* Waits some seconds for the workers of a server that has just started. */
+static NodeState
+wait_open(NodeShared *node)
+{
+	NodeState state = clock_state(node);
+	int tries;
+
+	for (tries = 0; state == NODE_OPENING && tries < 1000; tries++)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 10, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		state = clock_state(node);
+	}
+	return state;
+}
+
+/* ------------------------------------------------------------ commit */
+
+const ClockStamp *
+clock_precommit(void)
+{
+	NodeShared *node = shmem_node();
+	BackendSlot *slot = shmem_my_slot();
+	NodeState state = wait_open(node);
+	int n;
+	int i;
+
+	if (state != NODE_OPEN && state != NODE_LOCAL)
+		refuse(node, state);
+
+	/* may wait for the disk, so before the slot holds closed() back */
+	mark_reserve(node, rep_hlc_next(clock_read(node), clock_wall_ms()));
+
+	stamped = true;
+	if (!BREAK("no_closed_rule"))
+		pg_atomic_write_u64(&slot->pending, pg_atomic_read_u64(&node->hlc));
+	pg_memory_barrier();
+
+	stamp.ndeps = 0;
+	stamp.stream = 0;
+	if (state == NODE_OPEN)
+	{
+		stamp.stream = node->streams[node->own_slot].local_id;
+		if (BREAK("deps_after_tick"))
+			stamp.position = tick(node);
+		DEBUG_POINT("precommit_deps");
+		n = (int) pg_atomic_read_u32(&node->nstreams);
+		pg_read_barrier();
+		for (i = 0; i < n; i++)
+		{
+			uint64 seen = pg_atomic_read_u64(&node->streams[i].started);
+
+			if (i == node->own_slot || seen == 0)
+				continue;
+			stamp.dep_stream[stamp.ndeps] = node->streams[i].local_id;
+			stamp.dep_position[stamp.ndeps++] = seen;
+		}
+	}
+	if (!BREAK("deps_after_tick"))
+		stamp.position = tick(node);
+#ifdef CAUSALDB_TESTING
+	if (early_position && (BREAK("stamp_at_first_write") || BREAK("stamp_at_trigger")))
+		stamp.position = early_position;
+#endif
+	if (!BREAK("no_closed_rule"))
+		pg_atomic_write_u64(&slot->pending, stamp.position);
+
+	/*
+	 * The tick may have passed the mark reserved above if other transactions
+	 * ticked in between; the log row must not be written before it holds.
+	 */
+	mark_reserve(node, stamp.position);
+	DEBUG_POINT("precommit_stamped");
+	return &stamp;
+}
+
+static void
+end_of_commit(void)
+{
+	NodeShared *node = shmem_node();
+
+	/* Visible now, locks still held: see STRONG order of CommitTransaction. */
+	shmem_max_u64(&node->last_commit_lsn, XactLastCommitEnd);
+	if (stamp.stream != 0)
+		shmem_max_u64(&node->last_position, stamp.position);
+	pg_atomic_fetch_add_u64(&node->commits, 1);
+	pg_write_barrier();
+	pg_atomic_write_u64(&shmem_my_slot()->pending, NO_PENDING);
+	shmem_wake_sender(node);
+}
+
+static void
+at_end_of_transaction(XactEvent event, void *arg)
+{
+	(void) arg;
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+			if (stamped)
+			{
+				DEBUG_POINT("commit_visible");
+				end_of_commit();
+			}
+			if (become_node)
+			{
+				NodeShared *node = shmem_node();
+
+				pg_atomic_write_u32(&node->state, NODE_OPENING);
+				shmem_wake_supervisor();
+			}
+			break;
+		case XACT_EVENT_ABORT:
+			if (stamped)
+				pg_atomic_write_u64(&shmem_my_slot()->pending, NO_PENDING);
+			break;
+		default:
+			return;
+	}
+	stamped = false;
+	become_node = false;
+#ifdef CAUSALDB_TESTING
+	early_position = 0;
+#endif
+}
+
+void
+clock_become_node_at_commit(void)
+{
+	become_node = true;
+}
+
+/* Registers the end-of-transaction callback; from _PG_init. */
+void
+clock_init(void)
+{
+	if (!callback_registered)
+		RegisterXactCallback(at_end_of_transaction, NULL);
+	callback_registered = true;
+}
+
+#ifdef CAUSALDB_TESTING
+/*
+ * Two wrong orders: the stamp of the first write, or of the last trigger. The
+ * slot is not published for them, as whoever makes that mistake would not.
+ */
+void
+clock_first_write(void)
+{
+	if (shmem_available() && early_position == 0 && BREAK("stamp_at_first_write"))
+		early_position = tick(shmem_node());
+}
+
+void
+clock_each_write(void)
+{
+	if (shmem_available() && BREAK("stamp_at_trigger"))
+		early_position = tick(shmem_node());
+}
+#endif

@@ -1,0 +1,78 @@
+/*
+ * clock.h
+ *		The hybrid logical clock, commit order and what is closed.
+ *
+ * One stamp a transaction, taken at PRE_COMMIT while its row locks are held.
+ *
+ * Invariants
+ * 1. If transaction B saw A's commit, A's position is below B's, on any node.
+ * 2. Every transaction of this node with position <= clock_closed() is
+ *	  visible to a snapshot taken afterwards, or aborted.
+ * 3. deps of a transaction are read after its slot is published and before it
+ *	  ticks; observe(T) precedes raising `started` to T. So "deps cover T"
+ *	  implies "stamp above T's".
+ * 4. No hlc leaves the node above the durable mark, so that a new start,
+ *	  which begins at the mark, stamps above all that was ever seen of us.
+ */
+#ifndef CAUSALDB_CLOCK_H
+#define CAUSALDB_CLOCK_H
+
+#include "shmem.h"
+
+/* where a transaction stands: filled by clock_precommit */
+typedef struct ClockStamp
+{
+	int32 stream; /* causaldb.stream.id */
+	uint64 position;
+	int ndeps;
+	int32 dep_stream[REP_MAX_STREAMS]; /* causaldb.stream.id of each */
+	uint64 dep_position[REP_MAX_STREAMS];
+} ClockStamp;
+
+extern void clock_init(void);
+
+/*
+ * Publishes this transaction, reads its deps and stamps it. Call at
+ * PRE_COMMIT, once, when all rows are written; then log it. Valid until the
+ * next call in this process. Errors: 55000 when the node is not ready or
+ * fenced.
+ */
+extern const ClockStamp *clock_precommit(void);
+
+/* A token's own part: the largest position committed here. */
+extern uint64 clock_last_position(NodeShared *node);
+
+/* The position below which our own stream gets no more transactions. */
+extern uint64 clock_closed(NodeShared *node);
+/* Now, without advancing. */
+extern uint64 clock_read(NodeShared *node);
+/* Takes a position of a peer into account. Precedes raising `started`. */
+extern void clock_observe(NodeShared *node, uint64 hlc);
+extern uint64 clock_wall_ms(void);
+
+/* Makes the shared clock of this database start above all it ever showed. */
+extern void clock_open(NodeShared *node, uint64 above);
+
+/* Waits until the node is open or known not to be one; tells the state. */
+extern NodeState clock_state(NodeShared *node);
+/* create_cluster and join_cluster: this database is a node from commit on. */
+extern void clock_become_node_at_commit(void);
+
+/*
+ * Transactions of this database that are between PRE_COMMIT and their end:
+ * fills slots[] with slot numbers, returns how many. For the ack grace.
+ */
+extern int clock_pending(NodeShared *node, int *slots, uint64 *pending, int cap);
+extern uint64 clock_pending_of(int slot);
+
+/* For capture: transactions begun in a deliberately wrong way; no-ops in a
+ * release. */
+#ifdef CAUSALDB_TESTING
+extern void clock_first_write(void);
+extern void clock_each_write(void);
+#else
+#define clock_first_write() ((void) 0)
+#define clock_each_write() ((void) 0)
+#endif
+
+#endif

@@ -1,0 +1,64 @@
+/*
+ * guc.c
+ *		Defines the settings.
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "guc.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+
+int guc_max_clock_skew = 60000;
+int guc_relay_delay = 1000;
+int guc_heartbeat_interval = 200;
+int guc_apply_group = 200;
+int guc_stall_retry_max = 10000;
+int guc_max_databases = 8;
+
+#ifdef CAUSALDB_TESTING
+char *guc_debug_point = NULL;
+char *guc_break = NULL;
+#endif
+
+/* Defines all settings; called once, from _PG_init. */
+void
+guc_init(void)
+{
+	DefineCustomIntVariable("causaldb.max_clock_skew",
+							"How far a peer's clock may be ahead of this node's.",
+							"A stream that is further ahead is stalled until our clock has caught up.",
+							&guc_max_clock_skew, 60000, 100, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("causaldb.relay_delay",
+							"How long a peer's position in a stream stands still before this node relays it.",
+							NULL, &guc_relay_delay, 1000, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("causaldb.heartbeat_interval",
+							"Time between two frames on an idle link.",
+							NULL, &guc_heartbeat_interval, 200, 10, 60000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("causaldb.apply_group",
+							"Transactions of peers that are applied in one local commit at most.",
+							NULL, &guc_apply_group, 200, 1, 10000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("causaldb.stall_retry_max",
+							"Longest pause between two tries of a transaction that cannot be applied.",
+							NULL, &guc_stall_retry_max, 10000, 10, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	if (process_shared_preload_libraries_in_progress)
+		DefineCustomIntVariable("causaldb.max_databases",
+								"Databases of this server that can have causaldb's shared state.",
+								NULL, &guc_max_databases, 8, 1, 64,
+								PGC_POSTMASTER, 0, NULL, NULL, NULL);
+#ifdef CAUSALDB_TESTING
+	DefineCustomStringVariable("causaldb.debug_point",
+							   "Where to kill, fail or hold: name:action[:count], ...",
+							   NULL, &guc_debug_point, "", PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("causaldb.break",
+							   "Deliberate mistakes to make, for tests that must catch them.",
+							   NULL, &guc_break, "", PGC_SUSET, 0, NULL, NULL, NULL);
+#endif
+	MarkGUCPrefixReserved("causaldb");
+}

@@ -1,0 +1,22 @@
+/*
+ * guc.h
+ *		The settings of causaldb; doc/operating.md explains each.
+ */
+#ifndef CAUSALDB_GUC_H
+#define CAUSALDB_GUC_H
+
+extern int guc_max_clock_skew; /* ms a peer's clock may be ahead of ours */
+extern int guc_relay_delay; /* ms a peer stands still before we relay */
+extern int guc_heartbeat_interval; /* ms between frames on an idle link */
+extern int guc_apply_group; /* transactions in one local commit at most */
+extern int guc_stall_retry_max; /* ms between retries at most */
+extern int guc_max_databases; /* databases of this server that can be nodes */
+
+#ifdef CAUSALDB_TESTING
+extern char *guc_debug_point;
+extern char *guc_break;
+#endif
+
+extern void guc_init(void);
+
+#endif

@@ -1,0 +1,313 @@
+/*
+ * shmem.c
+ *		Allocates and finds what shmem.h describes.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
+
+#include "guc.h"
+#include "shmem.h"
+
+#define TRANCHE_NAME "causaldb"
+
+static shmem_request_hook_type previous_request_hook = NULL;
+static shmem_startup_hook_type previous_startup_hook = NULL;
+static CausalShared *shared = NULL;
+static NodeShared *my_node = NULL; /* of my_node_database */
+static Oid my_node_database = InvalidOid;
+static bool my_slot_ready = false;
+
+static int
+slot_count(void)
+{
+	return MaxBackends + NUM_AUXILIARY_PROCS;
+}
+
+static Size
+shared_size(void)
+{
+	Size size = MAXALIGN(sizeof(CausalShared));
+
+	size = add_size(size, mul_size(guc_max_databases, MAXALIGN(sizeof(NodeShared))));
+	return add_size(size, mul_size(slot_count(), sizeof(BackendSlot)));
+}
+
+static void
+request(void)
+{
+	if (previous_request_hook)
+		previous_request_hook();
+	RequestAddinShmemSpace(shared_size());
+	RequestNamedLWLockTranche(TRANCHE_NAME, 1);
+}
+
+NodeShared *
+shmem_node_at(int i)
+{
+	return (NodeShared *) ((char *) shared + MAXALIGN(sizeof(CausalShared)) +
+						   i * MAXALIGN(sizeof(NodeShared)));
+}
+
+BackendSlot *
+shmem_slot_at(int i)
+{
+	return (BackendSlot *) shmem_node_at(shared->nnodes) + i;
+}
+
+static void
+startup(void)
+{
+	bool found;
+
+	if (previous_startup_hook)
+		previous_startup_hook();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	shared = ShmemInitStruct("causaldb", shared_size(), &found);
+	if (!found)
+	{
+		int tranche = GetNamedLWLockTranche(TRANCHE_NAME)->lock.tranche;
+		int i;
+
+		memset(shared, 0, shared_size());
+		LWLockInitialize(&shared->lock, tranche);
+		shared->nnodes = guc_max_databases;
+		shared->nslots = slot_count();
+		for (i = 0; i < shared->nnodes; i++)
+		{
+			NodeShared *node = shmem_node_at(i);
+			int s;
+
+			LWLockInitialize(&node->lock, tranche);
+			ConditionVariableInit(&node->applied_cv);
+			pg_atomic_init_u32(&node->state, NODE_UNKNOWN);
+			pg_atomic_init_u64(&node->hlc, 0);
+			pg_atomic_init_u64(&node->mark, 0);
+			pg_atomic_init_u64(&node->last_closed, 0);
+			pg_atomic_init_u64(&node->last_commit_lsn, 0);
+			pg_atomic_init_u64(&node->last_position, 0);
+			pg_atomic_init_u64(&node->commits, 0);
+			pg_atomic_init_u32(&node->nstreams, 0);
+			for (s = 0; s < REP_MAX_STREAMS; s++)
+			{
+				pg_atomic_init_u64(&node->streams[s].started, 0);
+				pg_atomic_init_u64(&node->streams[s].applied, 0);
+				pg_atomic_init_u64(&node->streams[s].taken, 0);
+				pg_atomic_init_u64(&node->streams[s].seen, 0);
+				pg_atomic_init_u64(&node->streams[s].stable, 0);
+			}
+		}
+		for (i = 0; i < shared->nslots; i++)
+			pg_atomic_init_u64(&shmem_slot_at(i)->pending, NO_PENDING);
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+/* Registers the hooks; called from _PG_init while preloading. */
+void
+shmem_init(void)
+{
+	previous_request_hook = shmem_request_hook;
+	shmem_request_hook = request;
+	previous_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = startup;
+}
+
+bool
+shmem_available(void)
+{
+	return shared != NULL;
+}
+
+CausalShared *
+shmem_shared(void)
+{
+	return shared;
+}
+
+NodeShared *
+shmem_find_node(Oid database)
+{
+	int i;
+
+	for (i = 0; i < shared->nnodes; i++)
+		if (shmem_node_at(i)->database == database)
+			return shmem_node_at(i);
+	return NULL;
+}
+
+/* A node forgets its state; the database is gone or left its cluster. */
+void
+shmem_release_node(Oid database)
+{
+	NodeShared *node;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	node = shmem_find_node(database);
+	if (node)
+	{
+		int s;
+
+		pg_atomic_write_u32(&node->state, NODE_UNKNOWN);
+		pg_atomic_write_u32(&node->nstreams, 0);
+		pg_atomic_write_u64(&node->hlc, 0);
+		pg_atomic_write_u64(&node->mark, 0);
+		pg_atomic_write_u64(&node->last_closed, 0);
+		pg_atomic_write_u64(&node->last_position, 0);
+		for (s = 0; s < REP_MAX_STREAMS; s++)
+		{
+			pg_atomic_write_u64(&node->streams[s].started, 0);
+			pg_atomic_write_u64(&node->streams[s].applied, 0);
+		}
+		memset(node->peers, 0, sizeof(node->peers));
+		memset(node->inboxes, 0, sizeof(node->inboxes));
+		node->database = InvalidOid;
+	}
+	LWLockRelease(&shared->lock);
+}
+
+NodeShared *
+shmem_node(void)
+{
+	NodeShared *node;
+
+	if (my_node && my_node_database == MyDatabaseId &&
+		my_node->database == MyDatabaseId)
+		return my_node;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	node = shmem_find_node(MyDatabaseId);
+	if (node == NULL)
+	{
+		node = shmem_find_node(InvalidOid);
+		if (node)
+			node->database = MyDatabaseId;
+	}
+	LWLockRelease(&shared->lock);
+	if (node == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("too many databases use causaldb"),
+				 errdetail("causaldb.max_databases is %d.", guc_max_databases),
+				 errhint("Set causaldb.max_databases = %d in postgresql.conf and restart the server.",
+						 guc_max_databases * 2)));
+	my_node = node;
+	my_node_database = MyDatabaseId;
+	return node;
+}
+
+static void
+leave_slot(int code, Datum arg)
+{
+	(void) code;
+	(void) arg;
+	pg_atomic_write_u64(&shmem_slot_at(MyProc->pgprocno)->pending, NO_PENDING);
+}
+
+BackendSlot *
+shmem_my_slot(void)
+{
+	BackendSlot *slot = shmem_slot_at(MyProc->pgprocno);
+
+	if (!my_slot_ready)
+	{
+		pg_atomic_write_u64(&slot->pending, NO_PENDING);
+		slot->database = MyDatabaseId;
+		before_shmem_exit(leave_slot, 0);
+		my_slot_ready = true;
+	}
+	return slot;
+}
+
+int
+shmem_find_stream(NodeShared *node, RepStreamId id)
+{
+	int n = (int) pg_atomic_read_u32(&node->nstreams);
+	int i;
+
+	/* newest first: old boots are at the front and rarely asked for */
+	for (i = n - 1; i >= 0; i--)
+		if (node->streams[i].id.boot == id.boot &&
+			node->streams[i].id.node == id.node)
+			return i;
+	return -1;
+}
+
+int
+shmem_find_stream_by_local(NodeShared *node, int32 local_id)
+{
+	int n = (int) pg_atomic_read_u32(&node->nstreams);
+	int i;
+
+	for (i = n - 1; i >= 0; i--)
+		if (node->streams[i].local_id == local_id)
+			return i;
+	return -1;
+}
+
+int
+shmem_add_stream(NodeShared *node, RepStreamId id, int32 local_id,
+				 uint64 applied)
+{
+	StreamSlot *slot;
+	int n;
+
+	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
+	n = (int) pg_atomic_read_u32(&node->nstreams);
+	if (n >= REP_MAX_STREAMS)
+	{
+		LWLockRelease(&node->lock);
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("too many streams"),
+				 errdetail("This node tracks %d streams, one for each start of each node, and none is stable everywhere yet.",
+						   REP_MAX_STREAMS),
+				 errhint("Look at causaldb.peers for a member that is down and bring it back.")));
+	}
+	slot = &node->streams[n];
+	slot->id = id;
+	slot->local_id = local_id;
+	pg_atomic_write_u64(&slot->started, applied);
+	pg_atomic_write_u64(&slot->applied, applied);
+	pg_atomic_write_u64(&slot->taken, applied);
+	pg_atomic_write_u64(&slot->seen, applied);
+	pg_atomic_write_u64(&slot->stable, 0);
+	slot->blocked_at = 0;
+	slot->waits_for.node = 0;
+	slot->stalled = false;
+	pg_write_barrier();
+	pg_atomic_write_u32(&node->nstreams, n + 1);
+	LWLockRelease(&node->lock);
+	return n;
+}
+
+/* Latches of workers are process-lifetime memory of PGPROC: always valid. */
+void
+shmem_wake_sender(NodeShared *node)
+{
+	Latch *latch = node->sender_latch;
+
+	if (latch)
+		SetLatch(latch);
+}
+
+void
+shmem_wake_apply(NodeShared *node)
+{
+	Latch *latch = node->apply_latch;
+
+	if (latch)
+		SetLatch(latch);
+}
+
+void
+shmem_wake_supervisor(void)
+{
+	Latch *latch = shared ? shared->supervisor_latch : NULL;
+
+	if (latch)
+		SetLatch(latch);
+}

@@ -1,0 +1,181 @@
+/*
+ * shmem.h
+ *		What the processes of one server share.
+ *
+ * One NodeShared for each database that uses causaldb, found by database OID;
+ * one BackendSlot for each process, found by its PGPROC number. All of it is
+ * in fixed shared memory, so it is gone, and streams begin anew, whenever
+ * the postmaster starts or re-initializes.
+ *
+ * Invariants
+ * 1. streams[0 .. nstreams) are filled once and never move or change identity;
+ *	  nstreams grows under `lock`, after the slot is filled.
+ * 2. applied <= started of every stream, but for the instant of a fall-back.
+ * 3. A slot's `pending` is at most the position its process will log, or
+ *	  NO_PENDING. Only its own process writes it.
+ */
+#ifndef CAUSALDB_SHMEM_H
+#define CAUSALDB_SHMEM_H
+
+#include "port/atomics.h"
+#include "storage/condition_variable.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "utils/timestamp.h"
+
+#include "bounds.h"
+#include "stamp.h"
+
+#define NO_PENDING UINT64_MAX
+
+typedef enum NodeState
+{
+	NODE_UNKNOWN = 0, /* nobody has looked into the catalog yet */
+	NODE_LOCAL, /* not in a cluster: history only, stream 0 */
+	NODE_OPENING, /* in a cluster; this boot's stream is not open yet */
+	NODE_OPEN, /* own stream is open */
+	NODE_FENCED /* writes refused; see fence_reason */
+} NodeState;
+
+typedef struct StreamSlot
+{
+	RepStreamId id; /* constant */
+	int32 local_id; /* constant: causaldb.stream.id */
+	pg_atomic_uint64 started; /* deps of local transactions */
+	pg_atomic_uint64 applied; /* visible here; releases waiters */
+	pg_atomic_uint64 taken; /* received and kept by the apply worker */
+	pg_atomic_uint64 seen; /* largest position any frame has named */
+	pg_atomic_uint64 stable; /* applied durably by every member */
+
+	/* what the apply worker says of the stream; guarded by NodeShared.lock */
+	uint64 blocked_at; /* position that waits or is stalled, or 0 */
+	RepStreamId waits_for; /* stream it waits for, node 0: none */
+	uint64 waits_upto; /* position it waits for */
+	TimestampTz waits_since;
+	bool stalled;
+} StreamSlot;
+
+typedef enum LinkState
+{
+	LINK_NONE = 0,
+	LINK_CONNECTING,
+	LINK_GREETING, /* connected, no HELLO answered yet */
+	LINK_UP,
+	LINK_DOWN
+} LinkState;
+
+/* what the sender says of one peer; guarded by NodeShared.lock */
+typedef struct PeerStatus
+{
+	uint32 node; /* 0: free */
+	LinkState state;
+	TimestampTz state_since;
+	TimestampTz last_answer;
+	int64 skew_ms; /* peer's clock minus ours */
+	int64 round_trip_us; /* of the last answered frame */
+	uint64 own_applied; /* what the peer has applied of our own stream */
+	uint64 frames_sent;
+	uint64 bytes_sent;
+	char error[256];
+} PeerStatus;
+
+/* one receiving backend's queue to the apply worker; guarded by lock */
+typedef struct InboxSlot
+{
+	bool used;
+	uint32 handle; /* dsm_handle */
+	uint64 serial; /* tells two users of one slot apart */
+	int32 pid;
+} InboxSlot;
+
+#define MAX_INBOXES 128
+
+typedef struct NodeShared
+{
+	Oid database; /* InvalidOid: free */
+	LWLock lock; /* guards what names it */
+	pg_atomic_uint32 state; /* NodeState */
+	int32 node_id; /* set before NODE_OPEN */
+	int32 coordinator;
+	uint64 cluster;
+	RepStreamId own; /* our stream, once NODE_OPEN */
+	int own_slot;
+	char fence_reason[256]; /* lock */
+
+	pg_atomic_uint64 hlc;
+	pg_atomic_uint64 mark; /* no hlc above it leaves the node */
+	pg_atomic_uint64 last_closed; /* closed() never goes back */
+	pg_atomic_uint64 last_commit_lsn; /* flushed before anything is shipped */
+	pg_atomic_uint64 last_position; /* largest committed of our own stream */
+	pg_atomic_uint64 commits; /* local commits that logged something */
+
+	pg_atomic_uint32 nstreams;
+	StreamSlot streams[REP_MAX_STREAMS];
+	ConditionVariable applied_cv; /* some `applied` or the state moved */
+
+	/* workers; lock */
+	Latch *apply_latch;
+	Latch *sender_latch;
+	int32 apply_pid;
+	int32 sender_pid;
+	uint64 apply_serial; /* counts starts of the apply worker */
+	bool apply_reload; /* membership, tags or stalls changed by SQL */
+
+	/* apply worker's lock wait, for views and the watchdog; lock */
+	TimestampTz lock_wait_since; /* 0: not waiting */
+	int32 lock_wait_pid; /* for whom */
+	Oid lock_wait_relation;
+
+	PeerStatus peers[REP_MAX_MEMBERS];
+	InboxSlot inboxes[MAX_INBOXES];
+	uint64 inbox_serial;
+} NodeShared;
+
+typedef struct BackendSlot
+{
+	pg_atomic_uint64 pending;
+	Oid database; /* written by its own process before the first pending */
+} BackendSlot;
+
+typedef struct CausalShared
+{
+	LWLock lock; /* guards allocation of nodes and `wanted` */
+	Latch *supervisor_latch;
+	int nslots;
+	int nnodes;
+	/* followed by NodeShared[nnodes], BackendSlot[nslots] */
+} CausalShared;
+
+extern void shmem_init(void);
+/* The library was preloaded and shared memory is attached. */
+extern bool shmem_available(void);
+extern CausalShared *shmem_shared(void);
+/* This database's state, allocated at first use; error when all are taken. */
+extern NodeShared *shmem_node(void);
+extern NodeShared *shmem_node_at(int i);
+extern NodeShared *shmem_find_node(Oid database);
+extern void shmem_release_node(Oid database);
+extern BackendSlot *shmem_my_slot(void);
+extern BackendSlot *shmem_slot_at(int i);
+
+/* Slot number of a stream, or -1. Lock-free. */
+extern int shmem_find_stream(NodeShared *node, RepStreamId id);
+extern int shmem_find_stream_by_local(NodeShared *node, int32 local_id);
+/* Adds a stream; error 54000 when REP_MAX_STREAMS are in use. */
+extern int shmem_add_stream(NodeShared *node, RepStreamId id, int32 local_id,
+							uint64 applied);
+extern void shmem_wake_sender(NodeShared *node);
+extern void shmem_wake_apply(NodeShared *node);
+extern void shmem_wake_supervisor(void);
+
+static inline uint64
+shmem_max_u64(pg_atomic_uint64 *p, uint64 v)
+{
+	uint64 old = pg_atomic_read_u64(p);
+
+	while (old < v && !pg_atomic_compare_exchange_u64(p, &old, v))
+		;
+	return old;
+}
+
+#endif

@@ -1,0 +1,51 @@
+/*
+ * streams.h
+ *		Rows of causaldb.stream and their shared slots.
+ *
+ * Invariants
+ * 1. A row's `applied` and `chain` are written in the transaction that applies
+ *	  what they name, so after a crash they are exactly what is here.
+ * 2. A shared slot exists only for a stream whose row is committed.
+ */
+#ifndef CAUSALDB_STREAMS_H
+#define CAUSALDB_STREAMS_H
+
+#include "vector.h"
+
+#include "shmem.h"
+
+/* one row of causaldb.stream */
+typedef struct StreamRow
+{
+	int32 id;
+	RepStreamId stream;
+	uint64 applied;
+	uint64 chain;
+	uint64 closed; /* the writer's newest word, as far as applied here */
+	uint64 closed_chain;
+	uint64 acked_at;
+	RepVector acks; /* palloc'd in the caller's context; empty if none */
+	bool has_acks;
+	uint64 final; /* 0: not known to have ended */
+} StreamRow;
+
+/*
+ * The local id of a stream, creating its row (in the caller's transaction,
+ * under a lock to its end) if it is new.
+ */
+extern int32 streams_ensure(RepStreamId stream);
+/* Reads all rows into a palloc'd array, ordered by id; returns how many. */
+extern int streams_read(StreamRow **rows);
+/* Writes applied, chain, closed, closed_chain, acked_at, acks of the row. */
+extern void streams_update(const StreamRow *row);
+/*
+ * Opens a stream for this boot (a new row, committed) and fills the shared
+ * slots of all streams; called once a boot, by the apply worker.
+ */
+extern void streams_open(NodeShared *node, int32 node_id);
+/* Adds shared slots for rows that have none yet. Needs a transaction. */
+extern void streams_attach(NodeShared *node);
+/* The vector `applied` of this node, into v; the own stream has `own`. */
+extern void streams_applied_vector(NodeShared *node, uint64 own, RepVector *v);
+
+#endif
