@@ -25,7 +25,7 @@ override with_llvm = no
 
 .DEFAULT_GOAL = all
 .PHONY: all check demo demo-stop setup testing temp-install
-.PHONY: tidy indent unit bench
+.PHONY: tidy indent unit bench check-programs
 
 # These find their tools themselves, so that they work on a bare machine; they
 # come back here once PostgreSQL is there. Apart from the rest because PGXS has
@@ -34,7 +34,8 @@ STANDALONE = check demo demo-stop setup
 ifneq ($(filter $(STANDALONE),$(MAKECMDGOALS)),)
 
 check: setup
-	@MAKE='$(MAKE)' PG_CONFIG='$(PG_CONFIG)' test/check
+	@$(MAKE) --no-print-directory temp-install check-programs
+	@test/run
 demo: setup
 	@$(MAKE) --no-print-directory temp-install
 	@test/demo/demo start
@@ -117,10 +118,21 @@ indent:
 bench: temp-install
 	@test/bench/run
 
-# Other suites bring their own rules; programs that print TAP and belong to
-# make check are appended to CHECK_PROGRAMS.
+# Other suites bring their own rules. Programs that print TAP and belong to
+# make check are appended to CHECK_PROGRAMS; arguments of build/x/name, if it
+# wants some, are in name_ARGS.
 -include $(wildcard test/*/*.mk)
-unit: $(CHECK_PROGRAMS)
+
+check-programs: $(CHECK_PROGRAMS) build/linkproxy
+	@: > build/check-programs
+	@$(foreach p,$(CHECK_PROGRAMS),\
+		echo '$(p) $($(notdir $(p))_ARGS)' >> build/check-programs;)
+unit: temp-install check-programs
 	@test/run --only programs
+
+build/linkproxy: test/proxy/linkproxy.c
+	@mkdir -p build
+	$(call say,CC,$@)
+	$(Q)$(CC) -std=c11 -O2 -g $(WARNINGS) $< -o $@
 
 endif
