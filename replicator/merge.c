@@ -23,15 +23,15 @@
 static int
 op_compare(const RepOp *a, const RepOp *b)
 {
-#ifdef REP_BUG_TIES_BY_ARRIVAL
-	return a->stamp.hlc < b->stamp.hlc ? -1 : a->stamp.hlc > b->stamp.hlc;
-#else
 	int order = rep_stamp_compare(a->stamp, b->stamp);
 
+#ifdef REP_BUG_TIES_BY_ARRIVAL
+	if (a->stamp.hlc == b->stamp.hlc && a->slot != b->slot)
+		return 0;
+#endif
 	if (order != 0)
 		return order;
 	return a->ordinal < b->ordinal ? -1 : a->ordinal > b->ordinal;
-#endif
 }
 
 static bool
