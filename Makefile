@@ -30,14 +30,15 @@ override with_llvm = no
 # These find their tools themselves, so that they work on a bare machine; they
 # come back here once PostgreSQL is there. Apart from the rest because PGXS has
 # a check of its own, which only refuses.
+PARALLEL = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 STANDALONE = check demo demo-stop setup
 ifneq ($(filter $(STANDALONE),$(MAKECMDGOALS)),)
 
 check: setup
-	@$(MAKE) --no-print-directory temp-install check-programs
+	@$(MAKE) --no-print-directory $(PARALLEL) temp-install check-programs
 	@test/run
 demo: setup
-	@$(MAKE) --no-print-directory temp-install
+	@$(MAKE) --no-print-directory $(PARALLEL) temp-install
 	@test/demo/demo start
 demo-stop:
 	@test/demo/demo stop
