@@ -2,8 +2,7 @@
  * causal.c
  *		Deliverability, stability, and the grace period of acks.
  *
- * The invariants are those of causal.h. The REP_BUG_... switch is a deliberate
- * mistake that the exhaustive check of the grace period must catch.
+ * The invariants are those of causal.h.
  */
 #include "causal.h"
 
@@ -79,23 +78,17 @@ rep_ack_grace_init(RepAckGrace *a, RepVersion *entries, uint32_t ventries,
 }
 
 bool
-rep_ack_grace_begin(RepAckGrace *a, const RepVector *v, const uint64_t *pending,
-					uint32_t nslots)
+rep_ack_grace_begin(RepAckGrace *a, const RepVector *v, const int *slots,
+					const uint64_t *pending, uint32_t n)
 {
 	a->phase = REP_ACK_IDLE;
 	a->g = 0;
 	a->nwaiting = 0;
-	if (v->len > a->acks.cap)
+	if (v->len > a->acks.cap || n > a->cap)
 		return false;
-	for (uint32_t s = 0; s < nslots; s++)
-	{
-		if (pending[s] == REP_NOT_PENDING)
-			continue;
-		if (a->nwaiting == a->cap)
-			return false;
-		a->waiting[a->nwaiting++] =
-			(RepAckSlot){ .slot = s, .changes = 0, .last = pending[s] };
-	}
+	for (uint32_t i = 0; i < n; i++)
+		a->waiting[i] = (RepAckSlot){ .slot = slots[i], .pending = pending[i] };
+	a->nwaiting = n;
 	if (v->len > 0)
 		memcpy(a->acks.entries, v->entries, v->len * sizeof(RepVersion));
 	a->acks.len = v->len;
@@ -103,41 +96,15 @@ rep_ack_grace_begin(RepAckGrace *a, const RepVector *v, const uint64_t *pending,
 	return true;
 }
 
-/* The transaction noted in w is known to have finished. */
-static bool
-slot_finished(RepAckSlot *w, uint64_t now)
-{
-#ifdef REP_BUG_ONE_CHANGE_IS_THE_END
-	const uint32_t enough = 1;
-#else
-	const uint32_t enough = 2;
-#endif
-
-	if (now == REP_NOT_PENDING)
-		return true;
-	if (now != w->last)
-	{
-		w->last = now;
-		w->changes++;
-	}
-	return w->changes >= enough;
-}
-
 bool
-rep_ack_grace_poll(RepAckGrace *a, const uint64_t *pending, uint32_t nslots)
+rep_ack_grace_poll(RepAckGrace *a, const uint64_t *now)
 {
 	uint32_t kept = 0;
 
 	assert(a->phase == REP_ACK_WAITING);
 	for (uint32_t i = 0; i < a->nwaiting; i++)
-	{
-		RepAckSlot w = a->waiting[i];
-
-		assert(w.slot < nslots);
-		if (!slot_finished(&w, pending[w.slot]))
-			a->waiting[kept++] = w;
-	}
-	(void) nslots;
+		if (now[i] == a->waiting[i].pending)
+			a->waiting[kept++] = a->waiting[i];
 	a->nwaiting = kept;
 	return kept == 0;
 }

@@ -20,7 +20,7 @@
 
 typedef struct RepDelivery
 {
-	uint32_t slot; /* the transaction's own stream; its entry in deps, if
+	uint32_t slot;   /* the transaction's own stream; its entry in deps, if
 					* any, is not looked at */
 	uint64_t before; /* position of its predecessor there, 0 for the first */
 	const uint64_t *deps;
@@ -59,32 +59,34 @@ extern bool rep_causal_ack_counts(const uint64_t *applied, uint32_t napplied,
 								  uint32_t slot, uint64_t acked_at,
 								  const uint64_t *acks, uint32_t nacks);
 
-/* a slot of shared memory without a transaction in its commit */
-#define REP_NOT_PENDING 0
+/* the value of a slot of shared memory without a transaction in its commit */
+#define REP_NOT_PENDING UINT64_MAX
 
 /* one slot that held a transaction when the acknowledgement was taken */
 typedef struct RepAckSlot
 {
-	uint32_t slot;
-	uint32_t changes; /* of the value, seen since; see rep_ack_grace_poll */
-	uint64_t last;
+	int slot;         /* as the host numbers them */
+	uint64_t pending; /* what it held then */
 } RepAckSlot;
 
 typedef enum RepAckPhase
 {
-	REP_ACK_IDLE, /* begin is next */
+	REP_ACK_IDLE,    /* begin is next */
 	REP_ACK_WAITING, /* poll, until it says true; then finish */
-	REP_ACK_READY /* usable says with which frames it may go */
+	REP_ACK_READY    /* usable says with which frames it may go */
 } RepAckPhase;
 
 /*
  * The grace period of an acknowledgement. The writer takes V, what it has
  * durably applied; a local transaction under way may have read its deps before
  * that and get a position after it. So V may only go with a frame that ends at
- * or above g, a clock value read after all of those have finished. In order:
+ * or above g, a clock value read after all of those have their position. A
+ * slot's value changes when its transaction has: from the clock that it saw
+ * to its own stamp, or to empty, or to what a later transaction put there. In
+ * order:
  *
  *	take V; memory barrier; read all slots; rep_ack_grace_begin
- *	read all slots; rep_ack_grace_poll; again until true
+ *	read the slots in `waiting`; rep_ack_grace_poll; again until true
  *	only then: load the hlc; rep_ack_grace_finish
  *	for each frame: if rep_ack_grace_usable(to): send V with it
  *
@@ -105,19 +107,18 @@ extern void rep_ack_grace_init(RepAckGrace *a, RepVersion *entries,
 							   uint32_t ventries, RepAckSlot *waiting,
 							   uint32_t cap);
 /*
- * Starts over with V and the slots' pending values. False, and idle, if V or
- * the slots do not fit.
+ * Starts over with V and the n slots that are not empty: their numbers and
+ * values. False, and idle, if V or the slots do not fit.
  */
 extern bool rep_ack_grace_begin(RepAckGrace *a, const RepVector *v,
-								const uint64_t *pending, uint32_t nslots);
+								const int *slots, const uint64_t *pending,
+								uint32_t n);
 /*
- * True when every transaction noted by begin is known to have finished: its
- * slot was seen empty, or its value was seen to change twice. (Once is not
- * enough: a transaction itself changes it, from the clock it saw to its own
- * stamp.) Call rep_ack_grace_finish next.
+ * now[i] is the present value of the slot a->waiting[i].slot, for all
+ * a->nwaiting; those that changed wait no more. True when none is left: call
+ * rep_ack_grace_finish next.
  */
-extern bool rep_ack_grace_poll(RepAckGrace *a, const uint64_t *pending,
-							   uint32_t nslots);
+extern bool rep_ack_grace_poll(RepAckGrace *a, const uint64_t *now);
 /* hlc must have been loaded after the slots of the poll that said true. */
 extern void rep_ack_grace_finish(RepAckGrace *a, uint64_t hlc);
 /* V may go with a frame that ends at `to`. */
