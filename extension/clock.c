@@ -24,6 +24,7 @@
 #include "storage/proc.h"
 #include "utils/wait_event.h"
 
+#include "causal.h"
 #include "clock.h"
 #include "debug_point.h"
 #include "identity.h"
@@ -217,31 +218,25 @@ clock_closed(NodeShared *node)
 }
 
 int
-clock_pending(NodeShared *node, int *slots, uint64 *pending, int cap)
+clock_slots(void)
 {
-	CausalShared *shared = shmem_shared();
-	int n = 0;
+	return shmem_shared()->nslots;
+}
+
+void
+clock_read_pending(NodeShared *node, uint64 *pending)
+{
+	int n = clock_slots();
 	int i;
 
 	pg_memory_barrier();
-	for (i = 0; i < shared->nslots && n < cap; i++)
+	for (i = 0; i < n; i++)
 	{
 		BackendSlot *slot = shmem_slot_at(i);
 		uint64 p = pg_atomic_read_u64(&slot->pending);
 
-		if (p != NO_PENDING && slot->database == node->database)
-		{
-			slots[n] = i;
-			pending[n++] = p;
-		}
+		pending[i] = p == NO_PENDING || slot->database != node->database ? REP_NOT_PENDING : p;
 	}
-	return n;
-}
-
-uint64
-clock_pending_of(int slot)
-{
-	return pg_atomic_read_u64(&shmem_slot_at(slot)->pending);
 }
 
 /* ------------------------------------------------------------ readiness */
@@ -371,6 +366,12 @@ clock_precommit(void)
 }
 
 static void
+end_pending(void)
+{
+	pg_atomic_write_u64(&shmem_my_slot()->pending, NO_PENDING);
+}
+
+static void
 end_of_commit(void)
 {
 	NodeShared *node = shmem_node();
@@ -381,7 +382,7 @@ end_of_commit(void)
 		shmem_max_u64(&node->last_position, stamp.position);
 	pg_atomic_fetch_add_u64(&node->commits, 1);
 	pg_write_barrier();
-	pg_atomic_write_u64(&shmem_my_slot()->pending, NO_PENDING);
+	end_pending();
 	shmem_wake_sender(node);
 }
 
@@ -407,7 +408,7 @@ at_end_of_transaction(XactEvent event, void *arg)
 			break;
 		case XACT_EVENT_ABORT:
 			if (stamped)
-				pg_atomic_write_u64(&shmem_my_slot()->pending, NO_PENDING);
+				end_pending();
 			break;
 		default:
 			return;

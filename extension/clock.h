@@ -58,12 +58,14 @@ extern NodeState clock_state(NodeShared *node);
 /* create_cluster and join_cluster: this database is a node from commit on. */
 extern void clock_become_node_at_commit(void);
 
+/* Slots there are: the length of what clock_read_pending fills. */
+extern int clock_slots(void);
 /*
- * Transactions of this database that are between PRE_COMMIT and their end:
- * fills slots[] with slot numbers, returns how many. For the ack grace.
+ * Of every slot the position below which its process logs nothing, or 0 if
+ * no transaction of this database is in its commit there. For the ack grace
+ * (replicator/causal.h).
  */
-extern int clock_pending(NodeShared *node, int *slots, uint64 *pending, int cap);
-extern uint64 clock_pending_of(int slot);
+extern void clock_read_pending(NodeShared *node, uint64 *pending);
 
 /* For capture: transactions begun in a deliberately wrong way; no-ops in a
  * release. */

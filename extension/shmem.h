@@ -119,7 +119,8 @@ typedef struct NodeShared
 	int32 apply_pid;
 	int32 sender_pid;
 	uint64 apply_serial; /* counts starts of the apply worker */
-	bool apply_reload; /* membership, tags or stalls changed by SQL */
+	bool apply_reload; /* stalls or set-asides changed by SQL */
+	bool sender_reload; /* members changed */
 
 	/* apply worker's lock wait, for views and the watchdog; lock */
 	TimestampTz lock_wait_since; /* 0: not waiting */

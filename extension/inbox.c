@@ -1,0 +1,242 @@
+/*
+ * inbox.c
+ *		See inbox.h.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/dsm.h"
+#include "storage/ipc.h"
+#include "storage/proc.h"
+#include "storage/shm_mq.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+#include "inbox.h"
+
+#define QUEUE_BYTES (1024 * 1024)
+
+/* the receiving backend's end */
+static struct
+{
+	dsm_segment *segment;
+	shm_mq_handle *queue;
+	uint64 apply_serial; /* of the worker it leads to */
+	int slot;
+} out = {NULL, NULL, 0, -1};
+
+/* the apply worker's ends */
+static struct
+{
+	uint64 serial;
+	dsm_segment *segment;
+	shm_mq_handle *queue;
+} in[MAX_INBOXES];
+static int next_inbox = 0;
+
+static void
+no_worker(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_CANNOT_CONNECT_NOW),
+			 errmsg("the apply worker of causaldb is not running"),
+			 errhint("The sender tries again by itself; look for \"causaldb\" in this server's log.")));
+}
+
+static void
+leave(int code, Datum arg)
+{
+	NodeShared *node = (NodeShared *) DatumGetPointer(arg);
+
+	(void) code;
+	if (out.slot < 0)
+		return;
+	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
+	if (node->inboxes[out.slot].pid == MyProcPid)
+		node->inboxes[out.slot].used = false;
+	LWLockRelease(&node->lock);
+	out.slot = -1;
+}
+
+static void
+close_queue(NodeShared *node)
+{
+	if (out.segment)
+	{
+		dsm_detach(out.segment);
+		out.segment = NULL;
+	}
+	out.queue = NULL;
+	leave(0, PointerGetDatum(node));
+}
+
+static void
+open_queue(NodeShared *node)
+{
+	static bool registered = false;
+	ResourceOwner old_owner = CurrentResourceOwner;
+	MemoryContext old;
+	shm_mq *mq;
+	PGPROC *apply = NULL;
+	int i;
+
+	if (!registered)
+	{
+		before_shmem_exit(leave, PointerGetDatum(node));
+		registered = true;
+	}
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	CurrentResourceOwner = NULL;
+	out.segment = dsm_create(QUEUE_BYTES, 0);
+	CurrentResourceOwner = old_owner;
+	mq = shm_mq_create(dsm_segment_address(out.segment), QUEUE_BYTES);
+	shm_mq_set_sender(mq, MyProc);
+
+	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
+	for (i = 0; i < MAX_INBOXES && node->inboxes[i].used; i++)
+		;
+	if (i < MAX_INBOXES && node->apply_pid != 0 && node->apply_latch != NULL)
+	{
+		node->inboxes[i].used = true;
+		node->inboxes[i].handle = dsm_segment_handle(out.segment);
+		node->inboxes[i].serial = ++node->inbox_serial;
+		node->inboxes[i].pid = MyProcPid;
+		out.slot = i;
+		out.apply_serial = node->apply_serial;
+		apply = BackendPidGetProc(node->apply_pid);
+		if (apply)
+			shm_mq_set_receiver(mq, apply);
+	}
+	LWLockRelease(&node->lock);
+	MemoryContextSwitchTo(old);
+	if (apply == NULL)
+	{
+		bool full = i == MAX_INBOXES;
+
+		close_queue(node);
+		if (full)
+			ereport(ERROR,
+					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+					 errmsg("too many connections of peers"),
+					 errdetail("At most %d sessions can ship changes to one database.", MAX_INBOXES)));
+		no_worker();
+	}
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	out.queue = shm_mq_attach(mq, out.segment, NULL);
+	MemoryContextSwitchTo(old);
+	shmem_wake_apply(node);
+}
+
+void
+inbox_send(NodeShared *node, const void *frame, size_t len)
+{
+	shm_mq_result rc;
+
+	if (out.queue && out.apply_serial != node->apply_serial)
+	{
+		/* what the former worker had not applied is lost: peer starts over */
+		close_queue(node);
+		no_worker();
+	}
+	if (out.queue == NULL)
+		open_queue(node);
+	rc = shm_mq_send(out.queue, len, frame, false, true);
+	if (rc != SHM_MQ_SUCCESS)
+	{
+		close_queue(node);
+		no_worker();
+	}
+	shmem_wake_apply(node);
+}
+
+static void
+drop_in(int i)
+{
+	if (in[i].segment)
+		dsm_detach(in[i].segment);
+	in[i].segment = NULL;
+	in[i].queue = NULL;
+	in[i].serial = 0;
+}
+
+void
+inbox_open(NodeShared *node)
+{
+	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
+	memset(node->inboxes, 0, sizeof(node->inboxes));
+	LWLockRelease(&node->lock);
+	memset(in, 0, sizeof(in));
+}
+
+/* Attaches queues that are new, drops those whose backend left. */
+static void
+refresh(NodeShared *node)
+{
+	int i;
+
+	for (i = 0; i < MAX_INBOXES; i++)
+	{
+		InboxSlot slot;
+		ResourceOwner old_owner;
+		MemoryContext old;
+		shm_mq *mq;
+
+		slot = node->inboxes[i]; /* re-read under the lock if it is news */
+		if (!slot.used || slot.serial == in[i].serial)
+			continue;
+		LWLockAcquire(&node->lock, LW_SHARED);
+		slot = node->inboxes[i];
+		LWLockRelease(&node->lock);
+		if (!slot.used || slot.serial == in[i].serial)
+			continue;
+		drop_in(i);
+		old_owner = CurrentResourceOwner;
+		CurrentResourceOwner = NULL;
+		old = MemoryContextSwitchTo(TopMemoryContext);
+		in[i].segment = dsm_attach(slot.handle);
+		CurrentResourceOwner = old_owner;
+		in[i].serial = slot.serial;
+		if (in[i].segment)
+		{
+			mq = dsm_segment_address(in[i].segment);
+			if (shm_mq_get_receiver(mq) == MyProc)
+				in[i].queue = shm_mq_attach(mq, in[i].segment, NULL);
+		}
+		MemoryContextSwitchTo(old);
+	}
+}
+
+const void *
+inbox_next(NodeShared *node, size_t *len)
+{
+	int tries;
+
+	refresh(node);
+	for (tries = 0; tries < MAX_INBOXES; tries++)
+	{
+		int i = next_inbox;
+		void *data;
+		Size n;
+		shm_mq_result rc;
+
+		if (in[i].queue)
+		{
+			rc = shm_mq_receive(in[i].queue, &n, &data, true);
+			if (rc == SHM_MQ_SUCCESS)
+			{
+				*len = n;
+				return data;
+			}
+			if (rc == SHM_MQ_DETACHED)
+			{
+				/* keep the serial: a slot is re-read only for a new one */
+				uint64 serial = in[i].serial;
+
+				drop_in(i);
+				in[i].serial = serial;
+			}
+		}
+		next_inbox = (next_inbox + 1) % MAX_INBOXES;
+	}
+	return NULL;
+}

@@ -1,0 +1,327 @@
+/*
+ * outbox.c
+ *		See outbox.h.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "capture.h"
+#include "catalog.h"
+#include "change.h"
+#include "errors.h"
+#include "outbox.h"
+#include "store.h"
+
+/* room a frame needs besides its transactions and descriptors */
+#define HEAD_BYTES (REP_FRAME_HEADER + 256 + REP_MAX_VECTOR * 23)
+
+/* a transaction's own bytes besides its payload */
+#define TRANSACTION_BYTES (64 + REP_MAX_VECTOR * 23)
+
+void
+outbox_restart(OutboxCursor *c, uint64 from)
+{
+	c->sent = from;
+	c->unapplied_len = 0;
+	c->chunks_of = 0;
+	c->chunks_done = 0;
+	c->chain_known = from == 0;
+	c->chain = 0;
+}
+
+void
+outbox_answered(OutboxCursor *c, uint64 applied, uint64 taken, TimestampTz now)
+{
+	if (applied > c->applied)
+		c->moved_at = now;
+	c->applied = Max(c->applied, applied);
+	c->taken = taken;
+	while (c->unapplied_len > 0 && c->unapplied[c->unapplied_head] <= c->applied)
+	{
+		c->unapplied_head = (c->unapplied_head + 1) % OUTBOX_UNAPPLIED;
+		c->unapplied_len--;
+	}
+}
+
+bool
+outbox_has_room(const OutboxCursor *c)
+{
+	return c->unapplied_len < OUTBOX_UNAPPLIED;
+}
+
+/* Descriptors the payload names and the peer does not know are added to list. */
+static List *
+unknown_descriptors(const void *payload, size_t len, HTAB *known, List *list)
+{
+	static RepPayload p;
+	uint32 i;
+
+	if (!rep_payload_open(&p, payload, len))
+		ereport(ERROR, (errcode(ERRORS_MALFORMED), errmsg("malformed payload in causaldb.log")));
+	for (i = 0; i < p.ndescriptors; i++)
+	{
+		uint64 hash = p.descriptors[i];
+		bool found;
+
+		(void) hash_search(known, &hash, HASH_ENTER, &found);
+		if (!found)
+		{
+			uint64 *copy = palloc(sizeof(uint64));
+
+			*copy = hash;
+			list = lappend(list, copy);
+		}
+	}
+	return list;
+}
+
+static void
+write_descriptors(List *hashes, StringInfo out, void (*write)(RepWriter *, const void *, size_t))
+{
+	ListCell *lc;
+
+	foreach (lc, hashes)
+	{
+		size_t len;
+		void *bytes = catalog_get_descriptor(*(uint64 *) lfirst(lc), &len);
+		RepWriter w;
+
+		if (bytes == NULL)
+			ereport(ERROR, (errcode(ERRORS_MALFORMED),
+							errmsg("a descriptor that causaldb.log names is not stored")));
+		enlargeStringInfo(out, (int) len + 16);
+		rep_writer_init(&w, out->data + out->len, len + 16);
+		write(&w, bytes, len);
+		Assert(!w.full);
+		out->len += (int) w.len;
+		pfree(bytes);
+	}
+}
+
+/* Transactions larger than a log row: how many chunks, or 0. */
+static uint32
+chunks_in(const StoreLogRow *row)
+{
+	static RepPayload p;
+	RepChange change;
+	uint64 nchunks;
+	uint64 nchanges;
+
+	if (!rep_payload_open(&p, row->payload, row->payload_len) || p.ndescriptors > 0 ||
+		rep_payload_peek(&p) != -1 || !rep_payload_next(&p, NULL, &change) ||
+		change.meta != CAPTURE_META_CHUNKED ||
+		!capture_chunked(change.body.data, change.body.len, &nchunks, &nchanges))
+		return 0;
+	return (uint32) nchunks;
+}
+
+static void
+deps_vector(NodeShared *node, const StoreLogRow *row, RepVector *v)
+{
+	static StoreDep deps[REP_MAX_STREAMS];
+	int n = store_decode_deps(row->deps, row->deps_len, row->position, deps, REP_MAX_STREAMS);
+	int i;
+
+	v->len = 0;
+	for (i = 0; i < n; i++)
+	{
+		int slot = shmem_find_stream_by_local(node, deps[i].stream);
+
+		if (slot < 0 || !rep_vector_set(v, node->streams[slot].id, deps[i].position))
+			ereport(ERROR, (errcode(ERRORS_MALFORMED),
+							errmsg("deps in causaldb.log name stream %d, which is not known", deps[i].stream)));
+	}
+}
+
+/* A frame is head, then the three parts, each already encoded. */
+static void
+compose(StringInfo out, StringInfo head, StringInfo descriptors, StringInfo rest, RepFrameType type)
+{
+	RepWriter w;
+	size_t need = REP_FRAME_HEADER + head->len + descriptors->len + rest->len;
+
+	resetStringInfo(out);
+	enlargeStringInfo(out, (int) need);
+	rep_writer_init(&w, out->data, need);
+	rep_frame_begin(&w);
+	rep_write_bytes(&w, head->data, head->len);
+	rep_write_bytes(&w, descriptors->data, descriptors->len);
+	rep_write_bytes(&w, rest->data, rest->len);
+	rep_frame_end(&w, type);
+	Assert(!w.full);
+	out->len = (int) w.len;
+}
+
+/* Up to REP_TARGET_FRAME of the chunks of c->chunks_of; clears it at the end. */
+static bool
+chunks_frame(NodeShared *node, int slot, OutboxCursor *c, HTAB *known, Snapshot snapshot,
+			 StringInfo out)
+{
+	RepChunks head = {.stream = node->streams[slot].id, .xid = c->chunks_xid};
+	StringInfoData heads;
+	StringInfoData defs;
+	StringInfoData body;
+	List *unknown = NIL;
+	StoreScan *scan;
+	StoreChunkRow row;
+	RepWriter w;
+
+	initStringInfo(&heads);
+	initStringInfo(&defs);
+	initStringInfo(&body);
+	scan = store_chunks_begin(node->streams[slot].local_id, c->chunks_xid, c->chunk_last, snapshot);
+	while (body.len < REP_TARGET_FRAME && store_chunks_next(scan, &row))
+	{
+		unknown = unknown_descriptors(row.payload, row.payload_len, known, unknown);
+		enlargeStringInfo(&body, (int) row.payload_len + 32);
+		rep_writer_init(&w, body.data + body.len, row.payload_len + 32);
+		rep_write_varint(&w, (uint64) row.ordinal);
+		rep_write_blob(&w, row.payload, row.payload_len);
+		body.len += (int) w.len;
+		if (c->chain_known)
+			c->chain = rep_chain_chunk(c->chain, (uint64) row.ordinal, row.payload, row.payload_len);
+		c->chunk_last = row.ordinal;
+		head.nchunks++;
+	}
+	store_end(scan);
+	if (head.nchunks == 0)
+	{
+		c->chunks_done = c->chunks_of;
+		c->chunks_of = 0;
+		return false;
+	}
+	head.ndescriptors = (uint32) list_length(unknown);
+	write_descriptors(unknown, &defs, rep_write_blob);
+	enlargeStringInfo(&heads, HEAD_BYTES);
+	rep_writer_init(&w, heads.data, HEAD_BYTES);
+	rep_chunks_encode(&head, &w);
+	heads.len = (int) w.len;
+	compose(out, &heads, &defs, &body, REP_FRAME_CHUNKS);
+	return true;
+}
+
+/* Encodes one transaction at the end of body. */
+static void
+add_transaction(const StoreLogRow *row, uint32 nchunks, const RepVector *deps, StringInfo body)
+{
+	RepTransaction t = {.position = row->position,
+						.xid = row->xid,
+						.nchunks = nchunks,
+						.deps = *deps,
+						.payload = row->payload,
+						.payload_len = row->payload_len};
+	size_t cap = TRANSACTION_BYTES + row->payload_len;
+	RepWriter w;
+
+	enlargeStringInfo(body, (int) cap);
+	rep_writer_init(&w, body->data + body->len, cap);
+	rep_transaction_encode(&t, &w);
+	Assert(!w.full);
+	body->len += (int) w.len;
+}
+
+void
+outbox_next(NodeShared *node, int slot, OutboxCursor *c, uint64 upto, HTAB *known,
+			RepMark *mark, bool own, Snapshot snapshot, StringInfo out)
+{
+	static RepVersion dep_entries[REP_MAX_VECTOR];
+	RepInterval head = {.stream = node->streams[slot].id, .from = c->sent, .to = upto};
+	StringInfoData heads;
+	StringInfoData defs;
+	StringInfoData body;
+	List *unknown = NIL;
+	StoreScan *scan;
+	StoreLogRow row;
+	RepWriter w;
+
+	if (c->chunks_of != 0 && chunks_frame(node, slot, c, known, snapshot, out))
+		return;
+
+	initStringInfo(&heads);
+	initStringInfo(&defs);
+	initStringInfo(&body);
+	scan = store_log_begin(node->streams[slot].local_id, c->sent, upto, snapshot);
+	while (store_log_next(scan, &row))
+	{
+		RepVector deps = {dep_entries, 0, REP_MAX_VECTOR};
+		uint32 nchunks = chunks_in(&row);
+		bool begun = nchunks > 0 && c->chunks_done == row.position;
+
+		if (nchunks > 0 && !begun && head.ntransactions > 0)
+		{
+			/* what is before it goes first; its chunks are the next frames */
+			head.to = c->sent;
+			break;
+		}
+		deps_vector(node, &row, &deps);
+		if (c->chain_known && !begun)
+		{
+			RepStamp stamp = {row.position, node->streams[slot].id};
+
+			c->chain = rep_chain_link(c->chain, stamp, &deps, row.payload, row.payload_len);
+		}
+		if (nchunks > 0 && !begun)
+		{
+			c->chunks_of = row.position;
+			c->chunks_xid = row.xid;
+			c->chunk_last = -1;
+			store_end(scan);
+			if (!chunks_frame(node, slot, c, known, snapshot, out))
+				ereport(ERROR, (errcode(ERRORS_MALFORMED),
+								errmsg("the chunks of a transaction in causaldb.log are missing")));
+			return;
+		}
+		unknown = unknown_descriptors(row.payload, row.payload_len, known, unknown);
+		add_transaction(&row, nchunks, &deps, &body);
+		head.ntransactions++;
+		c->sent = row.position;
+		if (body.len >= REP_TARGET_FRAME || head.ntransactions >= REP_MAX_FRAME_TRANSACTIONS)
+		{
+			head.to = row.position;
+			break;
+		}
+	}
+	store_end(scan);
+	c->sent = head.to;
+
+	head.mark = *mark;
+	if (own)
+	{
+		head.mark.closed = head.to;
+		head.mark.chain = c->chain_known ? c->chain : 0;
+		if (mark->acked_at > head.to)
+		{
+			head.mark.acked_at = 0;
+			head.mark.acks.len = 0;
+		}
+	}
+	head.ndescriptors = (uint32) list_length(unknown);
+	enlargeStringInfo(&heads, HEAD_BYTES);
+	rep_writer_init(&w, heads.data, HEAD_BYTES);
+	rep_interval_encode(&head, &w);
+	heads.len = (int) w.len;
+	write_descriptors(unknown, &defs, rep_interval_descriptor);
+	{
+		StringInfoData rest;
+
+		initStringInfo(&rest);
+		enlargeStringInfo(&rest, 16 + body.len);
+		rep_writer_init(&w, rest.data, 16);
+		rep_interval_begin_transactions(&w, head.ntransactions);
+		rest.len = (int) w.len;
+		appendBinaryStringInfo(&rest, body.data, body.len);
+		compose(out, &heads, &defs, &rest, REP_FRAME_INTERVAL);
+	}
+	if (head.ntransactions > 0)
+	{
+		int at = (c->unapplied_head + c->unapplied_len) % OUTBOX_UNAPPLIED;
+
+		if (c->unapplied_len < OUTBOX_UNAPPLIED)
+		{
+			c->unapplied[at] = head.to;
+			c->unapplied_len++;
+		}
+		c->sent_at = GetCurrentTimestamp();
+	}
+}

@@ -1,0 +1,287 @@
+/*
+ * peer_link.c
+ *		See peer_link.h.
+ *
+ * Start of a link, step by step: connect; then, in pipeline mode, pin the
+ * session's settings, say HELLO and prepare the statement that takes frames.
+ * The link is up when HELLO has been answered. Every statement has a sync of
+ * its own, so that each frame is one transaction on the other side.
+ */
+#include "postgres.h"
+
+#include "libpq-fe.h"
+#include "utils/timestamp.h"
+
+#include "peer_link.h"
+
+#define CONNECT_TIMEOUT_MS 5000
+#define FIRST_RETRY_MS 100
+#define LAST_RETRY_MS 2000
+
+/* results that are still to come before the link is up */
+enum
+{
+	STEP_SETTINGS = 0,
+	STEP_HELLO,
+	STEP_PREPARE,
+	STEP_FRAMES
+};
+
+static PGresult *held = NULL; /* of the last answer handed out */
+
+void
+peer_link_init(PeerLink *link, uint32 node, const char *name, const char *dsn)
+{
+	memset(link, 0, sizeof(*link));
+	link->node = node;
+	strlcpy(link->name, name, sizeof(link->name));
+	link->dsn = strdup(dsn);
+	if (link->dsn == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	link->state = LINK_DOWN;
+}
+
+static void
+disconnect(PeerLink *link)
+{
+	if (link->conn)
+		PQfinish(link->conn);
+	link->conn = NULL;
+	link->inflight = 0;
+	link->head = 0;
+}
+
+void
+peer_link_close(PeerLink *link)
+{
+	disconnect(link);
+	free(link->dsn);
+	link->dsn = NULL;
+	link->state = LINK_NONE;
+}
+
+void
+peer_link_fail(PeerLink *link, const char *reason)
+{
+	int delay = FIRST_RETRY_MS << Min(link->failures, 5);
+	char *end;
+
+	strlcpy(link->error, reason && reason[0] ? reason : "the connection was closed", sizeof(link->error));
+	/* one line */
+	for (end = link->error; *end; end++)
+		if (*end == '\n')
+			*end = ' ';
+	while (end > link->error && end[-1] == ' ')
+		*--end = '\0';
+	disconnect(link);
+	link->failures++;
+	link->state = LINK_DOWN;
+	link->next_try = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), Min(delay, LAST_RETRY_MS));
+}
+
+void
+peer_link_start(PeerLink *link)
+{
+	const char *const keywords[] = {"dbname", "fallback_application_name", "keepalives_idle",
+									"keepalives_interval", "keepalives_count", "tcp_user_timeout", NULL};
+	const char *values[] = {link->dsn, "causaldb sender", "5", "5", "3", "20000", NULL};
+
+	link->conn = PQconnectStartParams(keywords, values, 1);
+	if (link->conn == NULL || PQstatus(link->conn) == CONNECTION_BAD)
+	{
+		peer_link_fail(link, link->conn ? PQerrorMessage(link->conn) : "out of memory");
+		return;
+	}
+	link->state = LINK_CONNECTING;
+	link->wait_events = WL_SOCKET_WRITEABLE;
+	link->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), CONNECT_TIMEOUT_MS);
+}
+
+bool
+peer_link_wants_hello(const PeerLink *link)
+{
+	return link->state == LINK_GREETING && link->step == STEP_SETTINGS && link->inflight == 0;
+}
+
+static bool
+flush_out(PeerLink *link)
+{
+	int rc = PQflush(link->conn);
+
+	if (rc < 0)
+	{
+		peer_link_fail(link, PQerrorMessage(link->conn));
+		return false;
+	}
+	link->wait_events = WL_SOCKET_READABLE | (rc > 0 ? WL_SOCKET_WRITEABLE : 0);
+	return true;
+}
+
+static bool
+sent(PeerLink *link, int ok)
+{
+	if (!ok || !PQpipelineSync(link->conn))
+	{
+		peer_link_fail(link, PQerrorMessage(link->conn));
+		return false;
+	}
+	link->sent_at[(link->head + link->inflight) % LINK_MAX_INFLIGHT] = GetCurrentTimestamp();
+	link->inflight++;
+	return true;
+}
+
+void
+peer_link_greet(PeerLink *link, const void *hello, size_t len)
+{
+	const char *values[1] = {hello};
+	int lengths[1] = {(int) len};
+	int formats[1] = {1};
+
+	if (sent(link, PQsendQueryParams(link->conn,
+									 "SELECT pg_catalog.set_config('search_path', 'pg_catalog', false),"
+									 " pg_catalog.set_config('statement_timeout', '0', false),"
+									 " pg_catalog.set_config('lock_timeout', '0', false),"
+									 " pg_catalog.set_config('idle_session_timeout', '0', false)",
+									 0, NULL, NULL, NULL, NULL, 1)) &&
+		sent(link, PQsendQueryParams(link->conn, "SELECT causaldb.hello($1::bytea)",
+									 1, NULL, values, lengths, formats, 1)) &&
+		sent(link, PQsendPrepare(link->conn, "receive", "SELECT causaldb.receive($1::bytea)", 0, NULL)))
+		(void) flush_out(link);
+}
+
+bool
+peer_link_can_send(const PeerLink *link)
+{
+	return link->state == LINK_UP && link->inflight < LINK_MAX_INFLIGHT;
+}
+
+void
+peer_link_send(PeerLink *link, const void *frame, size_t len)
+{
+	const char *values[1] = {frame};
+	int lengths[1] = {(int) len};
+	int formats[1] = {1};
+
+	Assert(peer_link_can_send(link));
+	if (sent(link, PQsendQueryPrepared(link->conn, "receive", 1, values, lengths, formats, 1)))
+		(void) flush_out(link);
+}
+
+static void
+connect_further(PeerLink *link)
+{
+	switch (PQconnectPoll(link->conn))
+	{
+		case PGRES_POLLING_READING:
+			link->wait_events = WL_SOCKET_READABLE;
+			break;
+		case PGRES_POLLING_WRITING:
+			link->wait_events = WL_SOCKET_WRITEABLE;
+			break;
+		case PGRES_POLLING_OK:
+			if (PQsetnonblocking(link->conn, 1) != 0 || !PQenterPipelineMode(link->conn))
+			{
+				peer_link_fail(link, PQerrorMessage(link->conn));
+				break;
+			}
+			link->state = LINK_GREETING;
+			link->step = STEP_SETTINGS;
+			link->wait_events = WL_SOCKET_READABLE;
+			break;
+		default:
+			peer_link_fail(link, PQerrorMessage(link->conn));
+			break;
+	}
+}
+
+/* A statement is answered; true if the caller wants to see it. */
+static bool
+take_result(PeerLink *link, PGresult *res, PeerAnswer *answer)
+{
+	bool show = link->step == STEP_HELLO || link->step == STEP_FRAMES;
+
+	if (show)
+	{
+		if (PQnfields(res) != 1 || PQntuples(res) != 1 || PQgetisnull(res, 0, 0))
+		{
+			peer_link_fail(link, "the peer's answer is not one value");
+			return false;
+		}
+		answer->hello = link->step == STEP_HELLO;
+		answer->data = PQgetvalue(res, 0, 0);
+		answer->len = PQgetlength(res, 0, 0);
+		answer->sent_at = link->sent_at[link->head];
+	}
+	return show;
+}
+
+bool
+peer_link_poll(PeerLink *link, PeerAnswer *answer)
+{
+	PGresult *res;
+
+	if (held)
+	{
+		PQclear(held);
+		held = NULL;
+	}
+	if (link->conn == NULL)
+		return false;
+	if (link->state == LINK_CONNECTING)
+	{
+		connect_further(link);
+		return false;
+	}
+	if (!PQconsumeInput(link->conn) || !flush_out(link))
+	{
+		if (link->conn)
+			peer_link_fail(link, PQerrorMessage(link->conn));
+		return false;
+	}
+	while (link->conn && !PQisBusy(link->conn))
+	{
+		bool show;
+
+		res = PQgetResult(link->conn);
+		if (res == NULL)
+		{
+			/* between two results of the pipeline, or nothing is left */
+			if (link->inflight == 0 || PQisBusy(link->conn))
+				return false;
+			res = PQgetResult(link->conn);
+			if (res == NULL)
+				return false;
+		}
+		switch (PQresultStatus(res))
+		{
+			case PGRES_TUPLES_OK:
+			case PGRES_COMMAND_OK:
+				show = take_result(link, res, answer);
+				if (show)
+				{
+					held = res;
+					return true;
+				}
+				PQclear(res);
+				break;
+			case PGRES_PIPELINE_SYNC:
+				PQclear(res);
+				link->head = (link->head + 1) % LINK_MAX_INFLIGHT;
+				link->inflight--;
+				if (link->step < STEP_FRAMES)
+					link->step++;
+				if (link->step == STEP_FRAMES && link->state == LINK_GREETING)
+				{
+					link->state = LINK_UP;
+					link->failures = 0;
+					link->error[0] = '\0';
+				}
+				break;
+			default:
+				peer_link_fail(link, PQresultErrorMessage(res));
+				PQclear(res);
+				return false;
+		}
+	}
+	return false;
+}

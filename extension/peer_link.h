@@ -1,0 +1,70 @@
+/*
+ * peer_link.h
+ *		One connection to one peer: libpq, never blocking.
+ *
+ * Not for what is sent (sender.c).
+ *
+ * Invariants
+ * 1. No function here waits for the network.
+ * 2. Frames are answered in the order in which they were sent.
+ * 3. After any error the link is down, its socket is closed, and nothing of
+ *	  what was in flight counts as received.
+ */
+#ifndef CAUSALDB_PEER_LINK_H
+#define CAUSALDB_PEER_LINK_H
+
+#include "lib/stringinfo.h"
+#include "storage/latch.h"
+
+#include "shmem.h"
+
+struct pg_conn;
+
+#define LINK_MAX_INFLIGHT 32
+
+typedef struct PeerLink
+{
+	uint32 node;
+	char name[NAMEDATALEN];
+	char *dsn; /* malloc'd */
+	struct pg_conn *conn;
+	LinkState state;
+	int step; /* of the start: see peer_link.c */
+	uint32 wait_events; /* what the socket is waited for */
+	TimestampTz deadline; /* LINK_CONNECTING, GREETING: give up at */
+	TimestampTz next_try; /* LINK_DOWN */
+	int failures;
+	int inflight; /* frames not answered yet */
+	TimestampTz sent_at[LINK_MAX_INFLIGHT]; /* of those, oldest at head */
+	int head;
+	char error[256];
+} PeerLink;
+
+/* an answer as it came; bytes live until the next peer_link_poll */
+typedef struct PeerAnswer
+{
+	bool hello; /* the answer to HELLO, else to a frame */
+	const void *data;
+	size_t len;
+	TimestampTz sent_at; /* of the frame it answers */
+} PeerAnswer;
+
+extern void peer_link_init(PeerLink *link, uint32 node, const char *name, const char *dsn);
+/* Starts to connect. */
+extern void peer_link_start(PeerLink *link);
+/* The connection stands: say HELLO. Called when state is LINK_GREETING and
+ * peer_link_wants_hello. */
+extern bool peer_link_wants_hello(const PeerLink *link);
+extern void peer_link_greet(PeerLink *link, const void *hello, size_t len);
+/*
+ * Does what can be done without waiting. True if an answer has come; call
+ * again until false.
+ */
+extern bool peer_link_poll(PeerLink *link, PeerAnswer *answer);
+extern bool peer_link_can_send(const PeerLink *link);
+extern void peer_link_send(PeerLink *link, const void *frame, size_t len);
+/* Down, with this reason; the next try is later after each failure. */
+extern void peer_link_fail(PeerLink *link, const char *reason);
+extern void peer_link_close(PeerLink *link);
+
+#endif

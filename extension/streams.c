@@ -1,0 +1,240 @@
+/*
+ * streams.c
+ *		See streams.h.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+
+#include "clock.h"
+#include "errors.h"
+#include "store.h"
+#include "streams.h"
+
+/* bytes an encoded vector takes at most */
+#define VECTOR_BYTES (10 + REP_MAX_VECTOR * (5 + 8 + 10))
+
+static Datum
+vector_datum(const RepVector *v)
+{
+	bytea *bytes = palloc(VARHDRSZ + VECTOR_BYTES);
+	RepWriter w;
+
+	rep_writer_init(&w, VARDATA(bytes), VECTOR_BYTES);
+	rep_vector_encode(v, &w);
+	Assert(!w.full);
+	SET_VARSIZE(bytes, VARHDRSZ + w.len);
+	return PointerGetDatum(bytes);
+}
+
+static void
+decode_vector(bytea *bytes, RepVector *v)
+{
+	RepReader r;
+
+	v->entries = palloc(sizeof(RepVersion) * REP_MAX_VECTOR);
+	v->cap = REP_MAX_VECTOR;
+	v->len = 0;
+	rep_reader_init(&r, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
+	rep_vector_decode(&r, v);
+	if (r.bad)
+		ereport(ERROR, (errcode(ERRORS_MALFORMED),
+						errmsg("malformed acknowledgement vector in causaldb.stream")));
+}
+
+static void
+run(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls, int expect)
+{
+	int rc = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
+
+	if (rc != expect)
+		elog(ERROR, "causaldb could not run \"%s\": %s", sql, SPI_result_code_string(rc));
+}
+
+int32
+streams_ensure(RepStreamId stream)
+{
+	Oid types[2] = {INT4OID, INT8OID};
+	Datum values[2] = {Int32GetDatum((int32) stream.node), Int64GetDatum((int64) stream.boot)};
+	const char *look = "SELECT id FROM causaldb.stream WHERE node = $1 AND boot = $2";
+	bool isnull;
+	int32 id;
+
+	SPI_connect();
+	run(look, 2, types, values, NULL, SPI_OK_SELECT);
+	if (SPI_processed == 0)
+	{
+		LockRelationOid(store_table(STORE_STREAM), ShareRowExclusiveLock);
+		run(look, 2, types, values, NULL, SPI_OK_SELECT);
+	}
+	if (SPI_processed == 0)
+		run("INSERT INTO causaldb.stream (id, node, boot) "
+			"SELECT pg_catalog.max(id) + 1, $1, $2 FROM causaldb.stream RETURNING id",
+			2, types, values, NULL, SPI_OK_INSERT_RETURNING);
+	id = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	return id;
+}
+
+int
+streams_read(StreamRow **rows)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	int n;
+	int i;
+
+	SPI_connect();
+	run("SELECT id, node, boot, applied, chain, closed, closed_chain, acked_at, acks, final "
+		"FROM causaldb.stream WHERE id > 0 ORDER BY id",
+		0, NULL, NULL, NULL, SPI_OK_SELECT);
+	n = (int) SPI_processed;
+	*rows = MemoryContextAllocZero(caller, sizeof(StreamRow) * Max(n, 1));
+	for (i = 0; i < n; i++)
+	{
+		StreamRow *row = &(*rows)[i];
+		HeapTuple tuple = SPI_tuptable->vals[i];
+		TupleDesc desc = SPI_tuptable->tupdesc;
+		Datum acks;
+		Datum final;
+		bool isnull;
+
+		row->id = DatumGetInt32(SPI_getbinval(tuple, desc, 1, &isnull));
+		row->stream.node = (uint32) DatumGetInt32(SPI_getbinval(tuple, desc, 2, &isnull));
+		row->stream.boot = (uint64) DatumGetInt64(SPI_getbinval(tuple, desc, 3, &isnull));
+		row->applied = (uint64) DatumGetInt64(SPI_getbinval(tuple, desc, 4, &isnull));
+		row->chain = (uint64) DatumGetInt64(SPI_getbinval(tuple, desc, 5, &isnull));
+		row->closed = (uint64) DatumGetInt64(SPI_getbinval(tuple, desc, 6, &isnull));
+		row->closed_chain = (uint64) DatumGetInt64(SPI_getbinval(tuple, desc, 7, &isnull));
+		row->acked_at = (uint64) DatumGetInt64(SPI_getbinval(tuple, desc, 8, &isnull));
+		acks = SPI_getbinval(tuple, desc, 9, &row->has_acks);
+		row->has_acks = !row->has_acks;
+		if (row->has_acks)
+		{
+			MemoryContext old = MemoryContextSwitchTo(caller);
+
+			decode_vector(DatumGetByteaPP(acks), &row->acks);
+			MemoryContextSwitchTo(old);
+		}
+		final = SPI_getbinval(tuple, desc, 10, &isnull);
+		row->final = isnull ? 0 : (uint64) DatumGetInt64(final);
+	}
+	SPI_finish();
+	return n;
+}
+
+void
+streams_update(const StreamRow *row)
+{
+	static SPIPlanPtr plan = NULL;
+	Datum values[7];
+	const char *nulls = row->has_acks ? "       " : "      n";
+	int rc;
+
+	SPI_connect();
+	if (plan == NULL)
+	{
+		Oid types[7] = {INT4OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, BYTEAOID};
+		SPIPlanPtr fresh = SPI_prepare("UPDATE causaldb.stream SET applied = $2, chain = $3, closed = $4, "
+									   "closed_chain = $5, acked_at = $6, acks = $7 WHERE id = $1",
+									   7, types);
+
+		if (fresh == NULL || SPI_keepplan(fresh) != 0)
+			elog(ERROR, "causaldb could not prepare the update of causaldb.stream");
+		plan = fresh;
+	}
+	values[0] = Int32GetDatum(row->id);
+	values[1] = Int64GetDatum((int64) row->applied);
+	values[2] = Int64GetDatum((int64) row->chain);
+	values[3] = Int64GetDatum((int64) row->closed);
+	values[4] = Int64GetDatum((int64) row->closed_chain);
+	values[5] = Int64GetDatum((int64) row->acked_at);
+	values[6] = row->has_acks ? vector_datum(&row->acks) : (Datum) 0;
+	rc = SPI_execute_plan(plan, values, nulls, false, 0);
+	if (rc != SPI_OK_UPDATE || SPI_processed != 1)
+		ereport(ERROR, (errcode(ERRORS_MALFORMED),
+						errmsg("stream %d has no row in causaldb.stream", row->id)));
+	SPI_finish();
+}
+
+/* Our earlier streams have no writer any more: they stand at their last row. */
+static uint64
+position_at_start(const StreamRow *row, int32 node_id)
+{
+	uint64 applied = row->applied;
+
+	if ((int32) row->stream.node == node_id)
+		applied = Max(applied, store_last_position(row->id, GetActiveSnapshot()));
+	return applied;
+}
+
+void
+streams_attach(NodeShared *node)
+{
+	StreamRow *rows;
+	int n = streams_read(&rows);
+	int i;
+
+	for (i = 0; i < n; i++)
+		if (shmem_find_stream(node, rows[i].stream) < 0)
+			(void) shmem_add_stream(node, rows[i].stream, rows[i].id,
+									position_at_start(&rows[i], node->node_id));
+	pfree(rows);
+}
+
+void
+streams_open(NodeShared *node, int32 node_id)
+{
+	RepStreamId own = {(uint32) node_id, 0};
+	StreamRow *rows;
+	uint64 above = 0;
+	int n;
+	int i;
+
+	while (own.boot == 0)
+		if (!pg_strong_random(&own.boot, sizeof(own.boot)))
+			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
+							errmsg("could not get random bytes for a new stream")));
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	n = streams_read(&rows);
+	for (i = 0; i < n; i++)
+		above = Max(above, position_at_start(&rows[i], node_id));
+	(void) streams_ensure(own);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	clock_open(node, above);
+	node->node_id = node_id;
+	streams_attach(node);
+	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
+	node->own = own;
+	node->own_slot = shmem_find_stream(node, own);
+	LWLockRelease(&node->lock);
+	Assert(node->own_slot >= 0);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+void
+streams_applied_vector(NodeShared *node, uint64 own, RepVector *v)
+{
+	int n = (int) pg_atomic_read_u32(&node->nstreams);
+	int i;
+
+	v->len = 0;
+	for (i = 0; i < n; i++)
+	{
+		uint64 at = i == node->own_slot ? own : pg_atomic_read_u64(&node->streams[i].applied);
+
+		if (at && !rep_vector_set(v, node->streams[i].id, at))
+			elog(ERROR, "causaldb: a vector of %d streams has no room", n);
+	}
+}

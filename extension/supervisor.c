@@ -1,0 +1,265 @@
+/*
+ * supervisor.c
+ *		The one process a server that starts the workers of every node.
+ *
+ * At its start it has an apply worker look into each database, which leaves
+ * at once where there is no node; later it starts workers where a session
+ * asks for them (create_cluster, join_cluster) and again where one has died.
+ *
+ * Invariants
+ * 1. A database has at most one apply worker and one sender.
+ * 2. The sender starts only when the apply worker has opened the stream.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_database.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "guc.h"
+#include "shmem.h"
+#include "supervisor.h"
+
+#define LOOK_INTERVAL_MS 1000
+#define RESTART_DELAY_MS 500
+
+typedef struct Charge
+{
+	Oid database; /* InvalidOid: free */
+	BackgroundWorkerHandle *apply;
+	BackgroundWorkerHandle *sender;
+	TimestampTz apply_started;
+	TimestampTz sender_started;
+} Charge;
+
+static Charge charges[64];
+
+/* Registers the supervisor; from _PG_init while preloading. */
+void
+supervisor_init(void)
+{
+	BackgroundWorker worker = {
+		.bgw_name = "causaldb supervisor",
+		.bgw_type = "causaldb supervisor",
+		.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
+		.bgw_start_time = BgWorkerStart_RecoveryFinished,
+		.bgw_restart_time = 1,
+		.bgw_library_name = "causaldb",
+		.bgw_function_name = "causaldb_supervisor_main",
+	};
+
+	if (!IsBinaryUpgrade)
+		RegisterBackgroundWorker(&worker);
+}
+
+static BackgroundWorkerHandle *
+start_worker(Oid database, const char *what, const char *function)
+{
+	BackgroundWorkerHandle *handle = NULL;
+	BackgroundWorker worker = {
+		.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
+		.bgw_start_time = BgWorkerStart_RecoveryFinished,
+		.bgw_restart_time = BGW_NEVER_RESTART,
+		.bgw_library_name = "causaldb",
+		.bgw_main_arg = ObjectIdGetDatum(database),
+		.bgw_notify_pid = MyProcPid,
+	};
+	static TimestampTz complained = 0;
+
+	snprintf(worker.bgw_name, BGW_MAXLEN, "causaldb %s %u", what, database);
+	snprintf(worker.bgw_type, BGW_MAXLEN, "causaldb %s", what);
+	strlcpy(worker.bgw_function_name, function, BGW_MAXLEN);
+	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
+	{
+		TimestampTz now = GetCurrentTimestamp();
+
+		if (TimestampDifferenceExceeds(complained, now, 60000))
+			ereport(WARNING,
+					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+					 errmsg("causaldb could not start its %s worker for database %u", what, database),
+					 errhint("Raise max_worker_processes in postgresql.conf by two for each database that is a node, and restart the server.")));
+		complained = now;
+		return NULL;
+	}
+	return handle;
+}
+
+static bool
+is_running(BackgroundWorkerHandle *handle)
+{
+	pid_t pid;
+
+	return handle && GetBackgroundWorkerPid(handle, &pid) != BGWH_STOPPED;
+}
+
+static Charge *
+charge_of(Oid database)
+{
+	Charge *free_one = NULL;
+	int i;
+
+	for (i = 0; i < (int) lengthof(charges); i++)
+	{
+		if (charges[i].database == database)
+			return &charges[i];
+		if (charges[i].database == InvalidOid && free_one == NULL)
+			free_one = &charges[i];
+	}
+	if (free_one)
+		free_one->database = database;
+	return free_one;
+}
+
+/* Starts what should run for this database and does not. */
+static void
+tend(Oid database, NodeState state)
+{
+	Charge *c = charge_of(database);
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (c == NULL)
+		return;
+	if (!is_running(c->apply) &&
+		TimestampDifferenceExceeds(c->apply_started, now, RESTART_DELAY_MS))
+	{
+		c->apply = start_worker(database, "apply", "causaldb_apply_main");
+		c->apply_started = now;
+	}
+	if (state == NODE_OPEN && !is_running(c->sender) &&
+		TimestampDifferenceExceeds(c->sender_started, now, RESTART_DELAY_MS))
+	{
+		c->sender = start_worker(database, "sender", "causaldb_sender_main");
+		c->sender_started = now;
+	}
+}
+
+/* OIDs of the databases one can connect to. */
+static List *
+databases(void)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Relation rel;
+	TableScanDesc scan;
+	HeapTuple tuple;
+	List *list = NIL;
+
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	rel = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(rel, 0, NULL);
+	while (HeapTupleIsValid(tuple = heap_getnext(scan, ForwardScanDirection)))
+	{
+		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
+		MemoryContext old;
+
+		if (!database->datallowconn || database->datistemplate)
+			continue;
+		old = MemoryContextSwitchTo(caller);
+		list = lappend_oid(list, database->oid);
+		MemoryContextSwitchTo(old);
+	}
+	table_endscan(scan);
+	table_close(rel, AccessShareLock);
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(caller);
+	return list;
+}
+
+/*
+ * Has each database looked into, one after the other: an apply worker stays
+ * where there is a node and is gone again elsewhere.
+ */
+static void
+look_into_all(void)
+{
+	List *list = databases();
+	ListCell *lc;
+
+	foreach (lc, list)
+	{
+		Oid database = lfirst_oid(lc);
+		Charge *c = charge_of(database);
+		int tries;
+
+		if (c == NULL)
+			break;
+		if (is_running(c->apply))
+			continue;
+		c->apply = start_worker(database, "apply", "causaldb_apply_main");
+		c->apply_started = GetCurrentTimestamp();
+		for (tries = 0; is_running(c->apply) && tries < 500; tries++)
+		{
+			NodeShared *node = shmem_find_node(database);
+
+			if (node && pg_atomic_read_u32(&node->state) == NODE_OPEN)
+				break;
+			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10, PG_WAIT_EXTENSION);
+			ResetLatch(MyLatch);
+			CHECK_FOR_INTERRUPTS();
+		}
+		if (!is_running(c->apply))
+			memset(c, 0, sizeof(*c));
+	}
+	list_free(list);
+}
+
+static void
+leave(int code, Datum arg)
+{
+	(void) code;
+	(void) arg;
+	shmem_shared()->supervisor_latch = NULL;
+}
+
+void
+causaldb_supervisor_main(Datum arg)
+{
+	(void) arg;
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	pgstat_report_appname("causaldb supervisor");
+	before_shmem_exit(leave, (Datum) 0);
+	shmem_shared()->supervisor_latch = MyLatch;
+
+	look_into_all();
+	for (;;)
+	{
+		int i;
+
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		for (i = 0; i < shmem_shared()->nnodes; i++)
+		{
+			NodeShared *node = shmem_node_at(i);
+			NodeState state = pg_atomic_read_u32(&node->state);
+
+			if (OidIsValid(node->database) && (state == NODE_OPENING || state == NODE_OPEN))
+				tend(node->database, state);
+		}
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 LOOK_INTERVAL_MS, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+}
