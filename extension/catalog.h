@@ -98,5 +98,6 @@ extern void catalog_store_descriptor(CatalogRelation *rel);
 
 /* "schema"."table", quoted as needed; palloc'd */
 extern char *catalog_descriptor_name(const RepDescriptor *d);
+extern char *catalog_qualified_name(Oid relid);
 
 #endif
