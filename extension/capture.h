@@ -19,19 +19,14 @@
 
 #include "postgres.h"
 
+#include "access/attnum.h"
+
+#include "meta.h"
+
 /* a level's buffered bytes above which it writes chunks */
 #define CAPTURE_LEVEL_BYTES (64 * 1024)
 /* bytes at which a chunk is full: it fills one page */
-#define CAPTURE_CHUNK_BYTES 8000
-
-/* what the body of a META change means */
-typedef enum CaptureMeta
-{
-	CAPTURE_META_CHUNKED = 1, /* varint nchunks, varint nchanges; the only
-							   * change of its payload: the others are in
-							   * log_chunk */
-	CAPTURE_META_TAG = 2      /* a change of a tag, JSON text: see tags.h */
-} CaptureMeta;
+#define CAPTURE_CHUNK_BYTES 8100
 
 /*
  * True while this process applies changes of other nodes: the triggers then
@@ -39,13 +34,24 @@ typedef enum CaptureMeta
  */
 extern bool capture_applying;
 
+/*
+ * While set, updates of this column are absolute writes to a counter. For
+ * counter_set only; the end of the transaction clears it.
+ */
+typedef struct CaptureBase
+{
+	Oid relid;
+	AttrNumber attnum;
+} CaptureBase;
+extern CaptureBase capture_base;
+
 /* Records a META change in the running transaction. */
-extern void capture_meta(CaptureMeta meta, const void *body, size_t len);
+extern void capture_meta(MetaKind meta, const void *body, size_t len);
 /* The running transaction has captured something that still stands. */
 extern bool capture_pending(void);
 
 /*
- * Reads the body of a CAPTURE_META_CHUNKED change; false if malformed.
+ * Reads the body of a META_CHUNKED change; false if malformed.
  */
 extern bool capture_chunked(const void *body, size_t len, uint64 *nchunks,
 							uint64 *nchanges);

@@ -307,6 +307,17 @@ wait_open(NodeShared *node)
 
 /* ------------------------------------------------------------ commit */
 
+int32
+clock_stream(void)
+{
+	NodeShared *node = shmem_node();
+	NodeState state = wait_open(node);
+
+	if (state != NODE_OPEN && state != NODE_LOCAL)
+		refuse(node, state);
+	return state == NODE_OPEN ? node->streams[node->own_slot].local_id : 0;
+}
+
 const ClockStamp *
 clock_precommit(void)
 {

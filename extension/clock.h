@@ -39,6 +39,13 @@ extern void clock_init(void);
  */
 extern const ClockStamp *clock_precommit(void);
 
+/*
+ * causaldb.stream.id under which a transaction that commits now would be
+ * logged; for what must be written before PRE_COMMIT. Errors as
+ * clock_precommit.
+ */
+extern int32 clock_stream(void);
+
 /* A token's own part: the largest position committed here. */
 extern uint64 clock_last_position(NodeShared *node);
 

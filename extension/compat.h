@@ -12,28 +12,14 @@
 
 #if PG_VERSION_NUM < 150000
 #error "causaldb needs PostgreSQL 15 or later"
-/* The primary key's index, also a deferrable one, or InvalidOid. */
-#if PG_VERSION_NUM >= 180000
-#define compat_primary_key(rel) RelationGetPrimaryKeyIndex(rel, true)
-#else
-#define compat_primary_key(rel) RelationGetPrimaryKeyIndex(rel)
-#endif
-
 #endif
 
 #if PG_VERSION_NUM >= 180000
-#define compat_index_beginscan(heap, index, snapshot, nkeys)                   \
+#define compat_index_beginscan(heap, index, snapshot, nkeys) \
 	index_beginscan(heap, index, snapshot, NULL, nkeys, 0)
 #else
-#define compat_index_beginscan(heap, index, snapshot, nkeys)                   \
+#define compat_index_beginscan(heap, index, snapshot, nkeys) \
 	index_beginscan(heap, index, snapshot, nkeys, 0)
-/* The primary key's index, also a deferrable one, or InvalidOid. */
-#if PG_VERSION_NUM >= 180000
-#define compat_primary_key(rel) RelationGetPrimaryKeyIndex(rel, true)
-#else
-#define compat_primary_key(rel) RelationGetPrimaryKeyIndex(rel)
-#endif
-
 #endif
 
 /* The primary key's index, also a deferrable one, or InvalidOid. */

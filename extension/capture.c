@@ -1,0 +1,519 @@
+/*
+ * capture.c
+ *		From a written row to the transaction's log row.
+ *
+ * Nothing is registered until a process captures its first change, so that
+ * processes which write no tagged table never come here.
+ *
+ * A row trigger of another statement, fired by our own table's triggers or by
+ * a volatile function, may write a row again before its first version is
+ * captured. Changes would then be logged newest first. So an event whose
+ * version has been superseded by this transaction is logged with the values
+ * of the last version, or not at all if that is gone: replayed in the order
+ * of the log it leaves the row as it stands here.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/tableam.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "commands/trigger.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "capture.h"
+#include "capture_buffer.h"
+#include "catalog.h"
+#include "clock.h"
+#include "errors.h"
+#include "identity.h"
+#include "shmem.h"
+#include "store.h"
+
+/* namespace of our own among advisory locks; SQL uses 1 and 2 */
+#define LOCAL_HISTORY_LOCK 0xCD01
+
+PG_FUNCTION_INFO_V1(causaldb_capture);
+
+bool capture_applying = false;
+CaptureBase capture_base = { InvalidOid, InvalidAttrNumber };
+
+static bool registered = false;
+static bool logged = false; /* this transaction's log row is written */
+
+/* -------------------------------------------------------------- commit */
+
+/*
+ * Position where the library is not preloaded, so there is no shared clock:
+ * one committer at a time, until its commit is visible.
+ */
+static uint64
+local_position(void)
+{
+	LOCKTAG tag;
+	uint64 last;
+	uint64 now;
+
+	if (identity_read().node != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("this node takes no writes to tagged tables"),
+				 errdetail("The database is a node of a cluster, but the "
+						   "server was started without causaldb."),
+				 errhint("Put shared_preload_libraries = 'causaldb' into "
+						 "postgresql.conf and restart the server.")));
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, LOCAL_HISTORY_LOCK);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	last = store_last_position(0, SnapshotSelf);
+	now = rep_hlc_from_ms(clock_wall_ms());
+	return Max(last + 1, now);
+}
+
+static void
+log_here(StringInfo payload)
+{
+	StringInfoData deps;
+	uint64 position = local_position();
+
+	initStringInfo(&deps);
+	store_encode_deps(NULL, 0, position, &deps);
+	store_insert_log(0, position,
+					 U64FromFullTransactionId(GetTopFullTransactionId()),
+					 deps.data, (size_t) deps.len, payload->data,
+					 (size_t) payload->len);
+}
+
+static void
+log_stamped(StringInfo payload, int32 chunk_stream)
+{
+	const ClockStamp *stamp = clock_precommit();
+	StoreDep deps[REP_MAX_STREAMS];
+	StringInfoData encoded;
+
+	if (chunk_stream >= 0 && chunk_stream != stamp->stream)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("this database became a node of a cluster while the "
+						"transaction was open"),
+				 errhint("Run the transaction again.")));
+	for (int i = 0; i < stamp->ndeps; i++)
+	{
+		deps[i].stream = stamp->dep_stream[i];
+		deps[i].position = stamp->dep_position[i];
+	}
+	initStringInfo(&encoded);
+	store_encode_deps(deps, stamp->ndeps, stamp->position, &encoded);
+	store_insert_log(stamp->stream, stamp->position,
+					 U64FromFullTransactionId(GetTopFullTransactionId()),
+					 encoded.data, (size_t) encoded.len, payload->data,
+					 (size_t) payload->len);
+}
+
+static void
+write_log_row(void)
+{
+	int32 chunk_stream;
+	StringInfo payload;
+
+	if (!capture_buffer_pending())
+		return;
+	payload = capture_buffer_finish(&chunk_stream);
+	logged = true;
+	if (shmem_available())
+		log_stamped(payload, chunk_stream);
+	else
+		log_here(payload);
+}
+
+static void
+on_transaction(XactEvent event, void *arg)
+{
+	(void) arg;
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+			write_log_row();
+			break;
+		case XACT_EVENT_PRE_PREPARE:
+			if (capture_buffer_pending())
+				ereport(ERROR,
+						(errcode(ERRORS_NOT_YET),
+						 errmsg("cannot prepare a transaction that wrote "
+								"tagged tables"),
+						 errhint("Type COMMIT instead of PREPARE "
+								 "TRANSACTION.")));
+			break;
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			capture_buffer_reset();
+			capture_base.relid = InvalidOid;
+			logged = false;
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+on_subtransaction(SubXactEvent event, SubTransactionId id,
+				  SubTransactionId parent, void *arg)
+{
+	int nest = GetCurrentTransactionNestLevel();
+
+	(void) id;
+	(void) parent;
+	(void) arg;
+	switch (event)
+	{
+		case SUBXACT_EVENT_PRE_COMMIT_SUB:
+			capture_buffer_sub_pre_commit(nest);
+			break;
+		case SUBXACT_EVENT_COMMIT_SUB:
+			capture_buffer_sub_commit(nest);
+			break;
+		case SUBXACT_EVENT_ABORT_SUB:
+			capture_buffer_sub_abort(nest);
+			break;
+		default:
+			break;
+	}
+}
+
+/* Before every change: registers once, refuses what comes too late. */
+static void
+begin_capture(void)
+{
+	if (!registered)
+	{
+		RegisterXactCallback(on_transaction, NULL);
+		RegisterSubXactCallback(on_subtransaction, NULL);
+		registered = true;
+	}
+	if (unlikely(logged))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot write tagged tables while committing"),
+				 errdetail("The transaction's row of causaldb.log is written "
+						   "already.")));
+	if (!capture_buffer_pending())
+		clock_first_write();
+	clock_each_write();
+}
+
+void
+capture_meta(MetaKind meta, const void *body, size_t len)
+{
+	StringInfo out;
+
+	begin_capture();
+	out = capture_buffer_open(NULL, REP_CHANGE_META);
+	tuple_append_varint(out, (uint64) meta);
+	tuple_append_varint(out, (uint64) len);
+	appendBinaryStringInfo(out, body, (int) len);
+	capture_buffer_close();
+}
+
+bool
+capture_pending(void)
+{
+	return capture_buffer_pending();
+}
+
+bool
+capture_chunked(const void *body, size_t len, uint64 *nchunks,
+				uint64 *nchanges)
+{
+	RepReader r;
+
+	rep_reader_init(&r, body, len);
+	*nchunks = rep_read_varint(&r);
+	*nchanges = rep_read_varint(&r);
+	return !r.bad && rep_reader_left(&r) == 0;
+}
+
+/* ---------------------------------------------------- newest versions */
+
+/* This transaction has replaced or deleted the version, and that stands. */
+static bool
+superseded(HeapTuple tup)
+{
+	HeapTupleHeader header = tup->t_data;
+
+	if ((header->t_infomask & HEAP_XMAX_INVALID) != 0 ||
+		HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask))
+		return false;
+	return TransactionIdIsCurrentTransactionId(
+		HeapTupleHeaderGetUpdateXid(header));
+}
+
+/*
+ * The slot with the last version of the row in this transaction: the given
+ * one but in rare cases, NULL if the row is deleted by now. A new slot lives
+ * until the end of the trigger's memory; *fresh tells the caller to drop it.
+ */
+static TupleTableSlot *
+last_version(Relation rel, TupleTableSlot *slot, HeapTuple tup, bool *fresh)
+{
+	*fresh = false;
+	while (superseded(tup))
+	{
+		ItemPointerData next = tup->t_data->t_ctid;
+		bool should_free;
+
+		if (ItemPointerEquals(&next, &tup->t_self))
+			break;
+		if (!*fresh)
+			slot = table_slot_create(rel, NULL);
+		*fresh = true;
+		if (!table_tuple_fetch_row_version(rel, &next, SnapshotAny, slot))
+			elog(ERROR, "a row of table \"%s\" lost its last version",
+				 RelationGetRelationName(rel));
+		tup = ExecFetchSlotHeapTuple(slot, false, &should_free);
+	}
+	if (!superseded(tup))
+		return slot;
+	if (*fresh)
+		ExecDropSingleTupleTableSlot(slot);
+	*fresh = false;
+	return NULL;
+}
+
+/* -------------------------------------------------------------- changes */
+
+static inline void
+encode_column(CatalogRelation *r, int column, TupleTableSlot *slot,
+			  StringInfo out)
+{
+	int at = r->attnums[column] - 1;
+
+	tuple_encode(&r->codecs[column], slot->tts_values[at],
+				 slot->tts_isnull[at], out);
+}
+
+static inline bool
+same_column(const CatalogRelation *r, int column, TupleTableSlot *a,
+			TupleTableSlot *b)
+{
+	int at = r->attnums[column] - 1;
+
+	return tuple_same_image(&r->codecs[column], a->tts_values[at],
+							a->tts_isnull[at], b->tts_values[at],
+							b->tts_isnull[at]);
+}
+
+/* INSERT with the new values, DELETE with the old. */
+static void
+add_row(CatalogRelation *r, RepChangeKind kind, TupleTableSlot *slot)
+{
+	StringInfo out = capture_buffer_open(r, kind);
+
+	for (int i = 0; i < r->ncolumns; i++)
+		encode_column(r, i, slot, out);
+	capture_buffer_close();
+}
+
+static bool
+same_key_image(const CatalogRelation *r, TupleTableSlot *a,
+			   TupleTableSlot *b)
+{
+	for (int i = 0; i < r->nkeys; i++)
+		if (!same_column(r, r->keys[i], a, b))
+			return false;
+	return true;
+}
+
+/* The same row by the key index's own equality, whatever the image. */
+static bool
+same_key(CatalogRelation *r, TupleTableSlot *a, TupleTableSlot *b)
+{
+	Datum avalues[INDEX_MAX_KEYS];
+	Datum bvalues[INDEX_MAX_KEYS];
+
+	if (same_key_image(r, a, b))
+		return true;
+	for (int i = 0; i < r->key.ncolumns; i++)
+	{
+		int at = r->key.columns[i].attnum - 1;
+
+		avalues[i] = a->tts_values[at];
+		bvalues[i] = b->tts_values[at];
+	}
+	return tuple_key_equal(&r->key, avalues, bvalues);
+}
+
+/* A write of the column that is absolute although its rule adds. */
+static bool
+is_base(const CatalogRelation *r, int column, TupleTableSlot *to)
+{
+	return r->rules[column] == REP_RULE_COUNTER &&
+		(to->tts_isnull[r->attnums[column] - 1] ||
+		 (capture_base.relid == r->relid &&
+		  capture_base.attnum == r->attnums[column]));
+}
+
+/*
+ * UPDATE of the fields whose image changed from -> to. For a superseded
+ * version `last` has the values that stand; a counter's delta does not
+ * depend on the order and stays.
+ */
+static void
+add_update(CatalogRelation *r, TupleTableSlot *from, TupleTableSlot *to,
+		   TupleTableSlot *last)
+{
+	uint16 changed[REP_MAX_COLUMNS];
+	int nchanged = 0;
+	StringInfo out;
+
+	for (int i = 0; i < r->ncolumns; i++)
+		if (!same_column(r, i, from, to) ||
+			(unlikely(OidIsValid(capture_base.relid)) && is_base(r, i, to)))
+			changed[nchanged++] = (uint16) i;
+	if (nchanged == 0)
+		return;
+
+	out = capture_buffer_open(r, REP_CHANGE_UPDATE);
+	for (int i = 0; i < r->nkeys; i++)
+		encode_column(r, r->keys[i], from, out);
+	tuple_append_varint(out, (uint64) nchanged);
+	for (int i = 0; i < nchanged; i++)
+	{
+		int column = changed[i];
+		bool base = is_base(r, column, to);
+		bool delta = r->rules[column] == REP_RULE_COUNTER && !base;
+
+		tuple_append_varint(out, (uint64) column << 1 | (base ? 1 : 0));
+		encode_column(r, column, from, out);
+		encode_column(r, column, delta ? to : last, out);
+	}
+	capture_buffer_close();
+}
+
+static void
+capture_insert(CatalogRelation *r, TriggerData *data)
+{
+	TupleTableSlot *slot = data->tg_trigslot;
+	TupleTableSlot *last = slot;
+	bool fresh = false;
+
+	if (unlikely(superseded(data->tg_trigtuple)))
+		last = last_version(data->tg_relation, slot, data->tg_trigtuple,
+							&fresh);
+	if (last == NULL)
+		return;
+	slot_getsomeattrs(slot, r->max_attnum);
+	slot_getsomeattrs(last, r->max_attnum);
+	if (last == slot || same_key(r, slot, last))
+		add_row(r, REP_CHANGE_INSERT, last);
+	if (fresh)
+		ExecDropSingleTupleTableSlot(last);
+}
+
+static void
+capture_update(CatalogRelation *r, TriggerData *data)
+{
+	TupleTableSlot *from = data->tg_trigslot;
+	TupleTableSlot *to = data->tg_newslot;
+	TupleTableSlot *last = to;
+	bool fresh = false;
+
+	slot_getsomeattrs(from, r->max_attnum);
+	slot_getsomeattrs(to, r->max_attnum);
+	if (unlikely(superseded(data->tg_newtuple)))
+	{
+		last = last_version(data->tg_relation, to, data->tg_newtuple, &fresh);
+		if (last != NULL)
+			slot_getsomeattrs(last, r->max_attnum);
+		if (last != NULL && !same_key(r, to, last))
+		{
+			ExecDropSingleTupleTableSlot(last);
+			last = NULL;
+			fresh = false;
+		}
+	}
+	if (same_key(r, from, to))
+	{
+		if (last != NULL)
+			add_update(r, from, to, last);
+	}
+	else
+	{
+		add_row(r, REP_CHANGE_DELETE, from);
+		if (last != NULL)
+			add_row(r, REP_CHANGE_INSERT, last);
+	}
+	if (fresh)
+		ExecDropSingleTupleTableSlot(last);
+}
+
+static void pg_attribute_noreturn()
+refuse_append_only(Relation rel, TriggerEvent event)
+{
+	char *name = catalog_qualified_name(RelationGetRelid(rel));
+
+	ereport(ERROR,
+			(errcode(ERRORS_UNTAGGABLE),
+			 errmsg("cannot %s rows of append-only table \"%s\"",
+					TRIGGER_FIRED_BY_UPDATE(event) ? "update" : "delete",
+					RelationGetRelationName(rel)),
+			 errdetail("Without a primary key no other node could tell which "
+					   "row is meant."),
+			 errhint("Type: ALTER TABLE %s ADD PRIMARY KEY (...);", name)));
+}
+
+static void
+capture_row(CatalogRelation *r, TriggerData *data)
+{
+	TriggerEvent event = data->tg_event;
+
+	if (TRIGGER_FIRED_BY_INSERT(event))
+		capture_insert(r, data);
+	else if (r->append_only)
+		refuse_append_only(data->tg_relation, event);
+	else if (TRIGGER_FIRED_BY_UPDATE(event))
+		capture_update(r, data);
+	else
+	{
+		slot_getsomeattrs(data->tg_trigslot, r->max_attnum);
+		add_row(r, REP_CHANGE_DELETE, data->tg_trigslot);
+	}
+}
+
+static void
+capture_truncate(CatalogRelation *r)
+{
+	StringInfo out = capture_buffer_open(r, REP_CHANGE_TRUNCATE);
+
+	/* a statement trigger is not told RESTART IDENTITY or CASCADE; tables
+	 * truncated by CASCADE have triggers of their own */
+	appendStringInfoChar(out, '\0');
+	capture_buffer_close();
+}
+
+/* causaldb.capture(): the trigger of every tagged table */
+Datum
+causaldb_capture(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+	CatalogRelation *r;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(data->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("causaldb.capture() is an AFTER trigger"),
+				 errhint("Type: SELECT causaldb.set_consistency(...);")));
+	if (capture_applying)
+		return PointerGetDatum(NULL);
+	r = catalog_relation(RelationGetRelid(data->tg_relation));
+	if (r == NULL)
+		return PointerGetDatum(NULL);
+	begin_capture();
+	if (TRIGGER_FIRED_FOR_ROW(data->tg_event))
+		capture_row(r, data);
+	else
+		capture_truncate(r);
+	return PointerGetDatum(NULL);
+}
