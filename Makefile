@@ -25,7 +25,7 @@ override with_llvm = no
 
 .DEFAULT_GOAL = all
 .PHONY: all check demo demo-stop setup testing temp-install
-.PHONY: tidy indent unit bench check-programs
+.PHONY: tidy indent unit bench check-programs clean-work
 
 # These find their tools themselves, so that they work on a bare machine; they
 # come back here once PostgreSQL is there. Apart from the rest because PGXS has
@@ -118,6 +118,12 @@ indent:
 	clang-format -i $(wildcard extension/*.[ch] replicator/*.[ch] test/*/*.[ch])
 bench: temp-install
 	@test/bench/run
+
+# what lies outside of the checkout goes too
+clean: clean-work
+clean-work:
+	@test/demo/demo stop >/dev/null
+	rm -rf "$$(test/setup/work-folder)"
 
 # Other suites bring their own rules. Programs that print TAP and belong to
 # make check are appended to CHECK_PROGRAMS; arguments of build/x/name, if it
