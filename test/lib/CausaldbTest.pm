@@ -71,6 +71,7 @@ sub new_node
 #	copy		how the others join: 'none' (default), 'data' or 'all'
 #	links		1 puts a CausaldbLink between every pair (see link_between)
 #	ready		0 does not wait until the nodes are ready
+#	cluster		0 leaves the servers to themselves, no cluster is made
 sub new_cluster
 {
 	my ($n, %opt) = @_;
@@ -78,6 +79,7 @@ sub new_cluster
 	my $before = delete $opt{before};
 	my $links = delete $opt{links};
 	my $ready = delete $opt{ready} // 1;
+	my $cluster = delete $opt{cluster} // 1;
 	my @nodes = map { CausaldbNode->make("n$_", %opt) } 1 .. $n;
 
 	foreach my $node (@nodes)
@@ -98,6 +100,7 @@ sub new_cluster
 		$node->run('CREATE EXTENSION causaldb');
 		$node->run($before) if defined $before;
 	}
+	return @nodes unless $cluster;
 	$nodes[0]->create_cluster;
 	$_->join_cluster($nodes[0], $copy) foreach @nodes[ 1 .. $#nodes ];
 	if ($ready)
