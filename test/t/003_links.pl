@@ -47,6 +47,17 @@ $n3->wait_sql(q(SELECT to_regclass('from_n1') IS NOT NULL));
 $asks->quit;
 is($link->kept($n1, $n3), 0, 'nothing is kept');
 
+# the answers of n1 to n3 go the same way
+$link->hold($n1, $n3);
+$asks = $n3->session;
+$asks->query_until(qr/started/,
+	"\\echo started\nSELECT dblink_exec('" . $n1->dsn . "', 'CREATE TABLE from_n3 ()');\n");
+wait_until('answers from n1 to n3 are kept', sub { $link->kept($n1, $n3) > 0 });
+$link->pass($n1, $n3);
+$n1->wait_sql(q(SELECT to_regclass('from_n3') IS NOT NULL));
+$asks->quit;
+is($link->kept($n1, $n3), 0, 'nothing is kept again');
+
 # and a server that was killed is found again under its name
 $n3->kill9;
 like(call($n1, $n3), qr/^error/, 'a dead server does not answer');
