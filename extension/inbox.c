@@ -8,6 +8,7 @@
 #include "storage/dsm.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
+#include "storage/procarray.h"
 #include "storage/shm_mq.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"

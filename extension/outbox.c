@@ -110,7 +110,7 @@ chunks_in(const StoreLogRow *row)
 
 	if (!rep_payload_open(&p, row->payload, row->payload_len) || p.ndescriptors > 0 ||
 		rep_payload_peek(&p) != -1 || !rep_payload_next(&p, NULL, &change) ||
-		change.meta != CAPTURE_META_CHUNKED ||
+		change.meta != META_CHUNKED ||
 		!capture_chunked(change.body.data, change.body.len, &nchunks, &nchanges))
 		return 0;
 	return (uint32) nchunks;
