@@ -77,6 +77,8 @@ static MemoryContext pass_context; /* reset after every pass */
 
 static RepAckGrace grace;
 static uint64 *pending; /* of all slots, for the grace */
+static uint64 *still; /* of those it waits for */
+static int *busy; /* their numbers */
 static TimestampTz last_ack_at = 0;
 static RepMark own_mark; /* what goes out with our own stream */
 static RepVersion own_acks[REP_MAX_VECTOR];
@@ -296,6 +298,37 @@ take_answer(Peer *peer, const PeerAnswer *a)
 
 /* ------------------------------------------------------------ acks */
 
+/* Waits on: true once every slot that the grace began with has moved. */
+static bool
+grace_is_over(void)
+{
+	uint32 i;
+
+	clock_read_pending(node, pending);
+	for (i = 0; i < grace.nwaiting; i++)
+		still[i] = pending[grace.waiting[i].slot];
+	return rep_ack_grace_poll(&grace, still);
+}
+
+/* Begins the grace of v with the slots that hold something now. */
+static void
+begin_grace(const RepVector *v)
+{
+	uint32 n = 0;
+	int slot;
+
+	clock_read_pending(node, pending);
+	for (slot = 0; slot < clock_slots(); slot++)
+	{
+		if (pending[slot] == 0)
+			continue;
+		busy[n] = slot;
+		still[n] = pending[slot];
+		n++;
+	}
+	(void) rep_ack_grace_begin(&grace, v, busy, still, n);
+}
+
 /* Moves the acknowledgement of our own stream on, if it is time. */
 static void
 move_acks(void)
@@ -306,8 +339,7 @@ move_acks(void)
 
 	if (grace.phase == REP_ACK_WAITING)
 	{
-		clock_read_pending(node, pending);
-		if (!rep_ack_grace_poll(&grace, pending, (uint32) clock_slots()))
+		if (!grace_is_over())
 			return;
 		rep_ack_grace_finish(&grace, clock_read(node));
 		own_mark.acked_at = grace.g;
@@ -329,8 +361,7 @@ move_acks(void)
 		upto = (XLogRecPtr) pg_atomic_read_u64(&node->last_commit_lsn);
 		if (upto != InvalidXLogRecPtr)
 			XLogFlush(upto);
-		clock_read_pending(node, pending);
-		(void) rep_ack_grace_begin(&grace, &v, pending, (uint32) clock_slots());
+		begin_grace(&v);
 	}
 }
 
@@ -560,6 +591,8 @@ start(Oid database)
 	frame_context = AllocSetContextCreate(TopMemoryContext, "causaldb frame", ALLOCSET_DEFAULT_SIZES);
 	pass_context = AllocSetContextCreate(TopMemoryContext, "causaldb sender pass", ALLOCSET_DEFAULT_SIZES);
 	pending = MemoryContextAllocZero(TopMemoryContext, sizeof(uint64) * clock_slots());
+	still = MemoryContextAllocZero(TopMemoryContext, sizeof(uint64) * clock_slots());
+	busy = MemoryContextAllocZero(TopMemoryContext, sizeof(int) * clock_slots());
 	rep_ack_grace_init(&grace,
 					   MemoryContextAlloc(TopMemoryContext, sizeof(RepVersion) * REP_MAX_VECTOR), REP_MAX_VECTOR,
 					   MemoryContextAlloc(TopMemoryContext, sizeof(RepAckSlot) * clock_slots()), (uint32) clock_slots());
