@@ -23,11 +23,6 @@
 
 #include "meta.h"
 
-/* a level's buffered bytes above which it writes chunks */
-#define CAPTURE_LEVEL_BYTES (64 * 1024)
-/* bytes at which a chunk is full: it fills one page */
-#define CAPTURE_CHUNK_BYTES 8100
-
 /*
  * True while this process applies changes of other nodes: the triggers then
  * do nothing. Set and cleared by the applier, also on error.

@@ -7,7 +7,6 @@
 #include "access/xact.h"
 #include "utils/memutils.h"
 
-#include "capture.h"
 #include "capture_buffer.h"
 #include "clock.h"
 #include "shmem.h"

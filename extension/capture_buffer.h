@@ -26,6 +26,11 @@
 
 #include "catalog.h"
 
+/* a level's buffered bytes above which it writes chunks */
+#define CAPTURE_LEVEL_BYTES (64 * 1024)
+/* bytes at which a chunk is full: it fills one page */
+#define CAPTURE_CHUNK_BYTES 8100
+
 /*
  * Begins a change of rel (NULL: META) and returns where its body goes, after
  * kind and descriptor index. An ERROR before capture_buffer_close needs no
