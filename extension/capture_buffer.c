@@ -9,6 +9,7 @@
 
 #include "capture_buffer.h"
 #include "clock.h"
+#include "meta.h"
 #include "shmem.h"
 #include "store.h"
 
