@@ -104,5 +104,95 @@ CREATE TABLE causaldb.tag_column (
 );
 COMMENT ON TABLE causaldb.tag_column IS 'columns tagged by name, and rules that are not the default';
 
+-- ---------------------------------------------------------------- apply
+CREATE TABLE causaldb.grave (
+	relid		oid NOT NULL,
+	key_hash	int8 NOT NULL,
+	descriptor	int8 NOT NULL,
+	mark		int8 NOT NULL,
+	image		bytea NOT NULL
+);
+CREATE INDEX grave_key ON causaldb.grave (relid, key_hash);
+COMMENT ON TABLE causaldb.grave IS 'last images of dead rows on which concurrent operations were merged';
+
+CREATE TABLE causaldb.log_key (
+	key_hash	int8 NOT NULL,
+	position	int8 NOT NULL,
+	stream		int4 NOT NULL,
+	chunk		int4 NOT NULL
+);
+CREATE INDEX log_key_hash ON causaldb.log_key (key_hash);
+COMMENT ON TABLE causaldb.log_key IS 'which large unstable transactions wrote which rows; filled only when a concurrent operation asks';
+
+CREATE TABLE causaldb.conflict (
+	id			int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	recorded_at	timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	conflict_type text NOT NULL,
+	relation	text NOT NULL,
+	key			jsonb,
+	column_name	text,
+	rule		text NOT NULL,
+	kept_node	int4,
+	kept_hlc	int8,
+	kept_value	text,
+	lost_node	int4,
+	lost_hlc	int8,
+	lost_value	text,
+	outcome		text NOT NULL
+);
+COMMENT ON TABLE causaldb.conflict IS 'merges on this node that discarded something; read causaldb.conflicts';
+
+CREATE TABLE causaldb.stall (
+	stream		int4 NOT NULL,
+	position	int8 NOT NULL,
+	sqlstate	text,
+	message		text,
+	detail		text,
+	hint		text,
+	context		text,
+	relation	text,
+	first_at	timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	last_at		timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	tries		int4 NOT NULL DEFAULT 0,
+	crashes		int4 NOT NULL DEFAULT 0,
+	trying		bool NOT NULL DEFAULT false,
+	PRIMARY KEY (stream, position)
+);
+COMMENT ON TABLE causaldb.stall IS 'transactions of peers that could not be applied yet, and marks of tries under way; read causaldb.stalled';
+
+CREATE TABLE causaldb.aside (
+	stream		int4 NOT NULL,
+	position	int8 NOT NULL,
+	decided_by	name NOT NULL DEFAULT SESSION_USER,
+	decided_at	timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	PRIMARY KEY (stream, position)
+);
+COMMENT ON TABLE causaldb.aside IS 'transactions an operator has set aside on this node';
+
+CREATE TABLE causaldb.lost_found_row (
+	id			int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	found_at	timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	stream		int4 NOT NULL,
+	position	int8 NOT NULL,
+	relation	text NOT NULL,
+	operation	text NOT NULL,
+	key			jsonb,
+	old_values	jsonb,
+	new_values	jsonb,
+	reason		text NOT NULL
+);
+COMMENT ON TABLE causaldb.lost_found_row IS 'values that this node did not write to their tables; read causaldb.lost_found';
+
+CREATE FUNCTION causaldb.hello(frame bytea) RETURNS bytea
+	AS 'MODULE_PATHNAME', 'causaldb_hello' LANGUAGE C VOLATILE STRICT
+	SECURITY DEFINER SET search_path = pg_catalog;
+COMMENT ON FUNCTION causaldb.hello(bytea) IS 'a peer introduces itself; called by the peer''s sender only';
+CREATE FUNCTION causaldb.receive(frame bytea) RETURNS bytea
+	AS 'MODULE_PATHNAME', 'causaldb_receive' LANGUAGE C VOLATILE STRICT
+	SECURITY DEFINER SET search_path = pg_catalog;
+COMMENT ON FUNCTION causaldb.receive(bytea) IS 'takes a frame of changes; called by the peer''s sender only';
+REVOKE ALL ON FUNCTION causaldb.hello(bytea), causaldb.receive(bytea) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION causaldb.hello(bytea), causaldb.receive(bytea) TO causaldb_replicator;
+
 -- ---------------------------------------------------------------- clean-up of rights
 REVOKE ALL ON ALL TABLES IN SCHEMA causaldb FROM PUBLIC;

@@ -224,6 +224,18 @@ streams_open(NodeShared *node, int32 node_id)
 }
 
 void
+streams_set_final(RepStreamId stream, uint64 final)
+{
+	Oid types[3] = {INT4OID, INT8OID, INT8OID};
+	Datum values[3] = {Int32GetDatum((int32) stream.node), Int64GetDatum((int64) stream.boot),
+					   Int64GetDatum((int64) final)};
+
+	SPI_connect();
+	run("UPDATE causaldb.stream SET final = $3 WHERE node = $1 AND boot = $2", 3, types, values, NULL, SPI_OK_UPDATE);
+	SPI_finish();
+}
+
+void
 streams_applied_vector(NodeShared *node, uint64 own, RepVector *v)
 {
 	int n = (int) pg_atomic_read_u32(&node->nstreams);

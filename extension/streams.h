@@ -43,6 +43,8 @@ extern void streams_update(const StreamRow *row);
  * slots of all streams; called once a boot, by the apply worker.
  */
 extern void streams_open(NodeShared *node, int32 node_id);
+/* The stream gets nothing beyond `final`: its node has begun another one. */
+extern void streams_set_final(RepStreamId stream, uint64 final);
 /* Adds shared slots for rows that have none yet. Needs a transaction. */
 extern void streams_attach(NodeShared *node);
 /* The vector `applied` of this node, into v; the own stream has `own`. */

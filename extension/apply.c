@@ -1,0 +1,936 @@
+/*
+ * apply.c
+ *		The worker that applies what peers have written.
+ *
+ * One process a database. It takes intervals from the inbox into one queue a
+ * stream, and applies what is deliverable in groups: many small transactions
+ * in one local commit, rows, log rows and stream positions together. A group
+ * that fails is rolled back whole and done again in smaller pieces, down to
+ * one transaction at a time; one that fails alone stalls its stream.
+ *
+ * Invariants
+ * 1. A transaction is applied only after its predecessor in its stream and
+ *	  all that its deps name.
+ * 2. observe, then `started`, then the commit, then `applied`.
+ * 3. No group waits for a row lock while it holds rows of an earlier
+ *	  transaction of the group.
+ * 4. A transaction that cannot be applied stays at the head of its stream.
+ */
+#include "postgres.h"
+
+#include <signal.h>
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "apply.h"
+#include "apply_row.h"
+#include "apply_transaction.h"
+#include "capture.h"
+#include "catalog.h"
+#include "causal.h"
+#include "clock.h"
+#include "debug_point.h"
+#include "errors.h"
+#include "grave.h"
+#include "guc.h"
+#include "identity.h"
+#include "inbox.h"
+#include "member.h"
+#include "meta.h"
+#include "queue.h"
+#include "stability.h"
+#include "stall.h"
+#include "store.h"
+#include "streams.h"
+#include "target.h"
+#include "unseen.h"
+
+#define IDLE_MS 1000
+#define STALLED_LOOK_MS 100
+#define FIRST_RETRY_MS 50
+#define PERSIST_MS 1000
+#define FRAMES_PER_PASS 64
+#define UNIQUE_RETRIES 5
+
+/* what the worker knows of one stream; slot for slot */
+typedef struct Lane
+{
+	uint64 applied; /* with the open group */
+	uint64 chain;
+	bool chain_known;
+	uint64 copied_upto; /* positions up to here may be in a copied log */
+	RepMark mark; /* newest applied; acks point into acks[] */
+	RepVersion acks[REP_MAX_VECTOR];
+	uint64 last_position; /* of the open group's last transaction, 0: none */
+	bool touched; /* by the open group */
+
+	/* as of the last commit, for rolling the group back */
+	uint64 applied_before;
+	uint64 chain_before;
+	bool chain_known_before;
+
+	bool stalled;
+	bool marked; /* its head has a row in causaldb.stall */
+	TimestampTz retry_at;
+	int retries;
+	int unique_retries;
+	TimestampTz persisted_at;
+	uint64 persisted;
+} Lane;
+
+static NodeShared *node;
+static Lane *lanes;
+static uint64 group_applied[REP_MAX_STREAMS]; /* lanes[].applied, densely */
+static uint64 dense[REP_MAX_STREAMS];
+static bool open_group;
+static int in_group; /* transactions */
+static int limit = 1; /* transactions a group may have */
+static int careful; /* transactions still to be tried one by one, marked */
+static int current; /* lane of the transaction being applied, or -1 */
+static Incoming incoming;
+static ApplyEffects effects;
+static int first_lane; /* round robin */
+static MemoryContext pass_context;
+
+/* ------------------------------------------------------------ what blocks */
+
+static void
+show_blocked(int s, uint64 at, RepStreamId waits_for, uint64 upto, bool stalled)
+{
+	StreamSlot *slot = &node->streams[s];
+
+	if (slot->blocked_at == at && slot->stalled == stalled && slot->waits_upto == upto &&
+		slot->waits_for.boot == waits_for.boot)
+		return;
+	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
+	if (slot->blocked_at != at || slot->waits_for.boot != waits_for.boot || slot->waits_upto != upto)
+		slot->waits_since = GetCurrentTimestamp();
+	slot->blocked_at = at;
+	slot->waits_for = waits_for;
+	slot->waits_upto = upto;
+	slot->stalled = stalled;
+	LWLockRelease(&node->lock);
+}
+
+static void
+show_free(int s)
+{
+	RepStreamId none = {0, 0};
+
+	show_blocked(s, 0, none, 0, false);
+}
+
+/* All that deps name is applied (invariant 1); else shows what is missing. */
+static bool
+is_deliverable(const Incoming *t)
+{
+	RepDelivery d = {.slot = (uint32) t->slot, .before = 0, .deps = t->dense, .ndeps = (uint32) t->ndense};
+	RepWait wait;
+
+	if (BREAK("no_deps_check"))
+		return true;
+	if (t->stranger.node != 0)
+	{
+		show_blocked(t->slot, t->stamp.hlc, t->stranger, t->stranger_at, false);
+		return false;
+	}
+	/* our own stream is applied by being written */
+	group_applied[node->own_slot] = PG_UINT64_MAX;
+	if (rep_causal_ready(group_applied, pg_atomic_read_u32(&node->nstreams), &d, &wait))
+		return true;
+	show_blocked(t->slot, t->stamp.hlc, node->streams[wait.slot].id, wait.position, false);
+	return false;
+}
+
+/* ------------------------------------------------------------ groups */
+
+static void
+begin_group(void)
+{
+	if (open_group)
+		return;
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	target_begin_group();
+	unseen_group(group_applied, (int) pg_atomic_read_u32(&node->nstreams));
+	open_group = true;
+}
+
+static void
+remember_group(void)
+{
+	int s;
+
+	for (s = 0; s < (int) pg_atomic_read_u32(&node->nstreams); s++)
+	{
+		Lane *lane = &lanes[s];
+
+		lane->applied_before = lane->applied;
+		lane->chain_before = lane->chain;
+		lane->chain_known_before = lane->chain_known;
+		lane->last_position = 0;
+		lane->touched = false;
+	}
+	in_group = 0;
+	memset(&effects, 0, sizeof(effects));
+}
+
+static void
+forget_group(void)
+{
+	int s;
+
+	open_group = false;
+	for (s = 0; s < (int) pg_atomic_read_u32(&node->nstreams); s++)
+	{
+		Lane *lane = &lanes[s];
+
+		if (lane->touched)
+			queue_rewind(s);
+		lane->applied = lane->applied_before;
+		group_applied[s] = lane->applied;
+		lane->chain = lane->chain_before;
+		lane->chain_known = lane->chain_known_before;
+		lane->touched = false;
+		lane->last_position = 0;
+	}
+	in_group = 0;
+}
+
+/* A stream forked: the same position, another content. */
+static void
+check_chain(int s, const RepMark *mark)
+{
+	Lane *lane = &lanes[s];
+
+	if (!lane->chain_known || mark->chain == 0 || mark->closed != lane->applied || mark->chain == lane->chain)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("stream " UINT64_FORMAT " of node %u has forked", node->streams[s].id.boot, node->streams[s].id.node),
+			 errdetail("At position " UINT64_FORMAT " its writer's chain hash differs from ours.", mark->closed),
+			 errhint("One of the two nodes was restored or cloned. Stop it and look before anything else.")));
+}
+
+static void
+persist(int s)
+{
+	Lane *lane = &lanes[s];
+	StreamRow row = {.id = node->streams[s].local_id,
+					 .applied = lane->applied,
+					 .chain = lane->chain_known ? lane->chain : 0,
+					 .closed = lane->mark.closed,
+					 .closed_chain = lane->mark.chain,
+					 .acked_at = lane->mark.acked_at,
+					 .acks = lane->mark.acks,
+					 .has_acks = lane->mark.acked_at > 0};
+
+	streams_update(&row);
+	lane->persisted_at = GetCurrentTimestamp();
+	lane->persisted = lane->applied;
+}
+
+static void
+keep_mark(int s, const RepMark *mark)
+{
+	Lane *lane = &lanes[s];
+	RepVector acks = lane->mark.acks;
+	uint64 acked_at = lane->mark.acked_at;
+
+	lane->mark = *mark;
+	if (mark->acked_at > 0)
+	{
+		memcpy(lane->acks, mark->acks.entries, sizeof(RepVersion) * mark->acks.len);
+		lane->mark.acks.entries = lane->acks;
+		lane->mark.acks.cap = REP_MAX_VECTOR;
+		stability_mark(s, mark);
+	}
+	else
+	{
+		lane->mark.acked_at = acked_at;
+		lane->mark.acks = acks;
+	}
+}
+
+/* Commits what is open and tells everybody (invariant 2). */
+static void
+commit_group(void)
+{
+	int n = (int) pg_atomic_read_u32(&node->nstreams);
+	bool wrote = open_group;
+	int s;
+
+	if (open_group)
+	{
+		for (s = 0; s < n; s++)
+			if (lanes[s].touched)
+				persist(s);
+		target_end_group();
+		for (s = 0; s < n; s++)
+			if (lanes[s].last_position)
+			{
+				clock_observe(node, lanes[s].last_position);
+				shmem_max_u64(&node->streams[s].started, lanes[s].last_position);
+			}
+		DEBUG_POINT("apply_before_commit");
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+		open_group = false;
+		shmem_max_u64(&node->last_commit_lsn, XactLastCommitEnd);
+		DEBUG_POINT("apply_after_commit");
+	}
+	for (s = 0; s < n; s++)
+	{
+		Lane *lane = &lanes[s];
+
+		if (!lane->touched)
+			continue;
+		queue_commit(s);
+		shmem_max_u64(&node->streams[s].applied, lane->applied);
+		if (lane->last_position)
+		{
+			lane->stalled = lane->marked = false;
+			lane->retries = lane->unique_retries = 0;
+		}
+		show_free(s);
+	}
+	if (wrote && effects.members)
+	{
+		stability_reload();
+		LWLockAcquire(&node->lock, LW_EXCLUSIVE);
+		node->sender_reload = true;
+		LWLockRelease(&node->lock);
+		shmem_wake_sender(node);
+	}
+	ConditionVariableBroadcast(&node->applied_cv);
+	if (careful > 0)
+		careful -= Min(careful, in_group);
+	limit = careful > 0 ? 1 : Min(limit * 2, guc_apply_group);
+	remember_group();
+}
+
+/* ------------------------------------------------------------ failing */
+
+static void
+stall(int s, const ErrorData *error)
+{
+	Lane *lane = &lanes[s];
+	int delay = Min(FIRST_RETRY_MS << Min(lane->retries, 16), guc_stall_retry_max);
+
+	ereport(LOG,
+			(errmsg("causaldb: stream %d is stalled at " UINT64_FORMAT ": %s",
+					node->streams[s].local_id, incoming.stamp.hlc, error->message),
+			 error->context ? errcontext("%s", error->context) : 0));
+	stall_record(node->streams[s].local_id, incoming.stamp.hlc, error, apply_transaction_relation());
+	lane->stalled = lane->marked = true;
+	lane->retries++;
+	lane->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay);
+	show_blocked(s, incoming.stamp.hlc, (RepStreamId){0, 0}, 0, true);
+}
+
+/* The group has failed; decides how it goes on. */
+static void
+recover(ErrorData *error)
+{
+	int s = current;
+	bool was_alone = in_group == 0;
+
+	AbortCurrentTransaction();
+	target_abort_group();
+	unseen_rolled_back();
+	forget_group();
+	limit = 1;
+	current = -1;
+	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
+	node->lock_wait_since = 0;
+	LWLockRelease(&node->lock);
+	if (s < 0)
+		ThrowErrorData(error); /* not of a transaction: the worker starts anew */
+	if (!was_alone)
+		return; /* tried again, alone */
+
+	switch (error->sqlerrcode)
+	{
+		case TARGET_YIELD:
+		case ERRCODE_T_R_DEADLOCK_DETECTED:
+		case ERRCODE_QUERY_CANCELED:
+			SetCurrentStatementStartTimestamp();
+			StartTransactionCommand();
+			target_wait_for_blocker();
+			CommitTransactionCommand();
+			return;
+		case ERRCODE_UNIQUE_VIOLATION:
+			if (lanes[s].unique_retries++ < UNIQUE_RETRIES)
+				return; /* a local client was first; now its row is found */
+			break;
+		default:
+			break;
+	}
+	stall(s, error);
+}
+
+/* ------------------------------------------------------------ one pass */
+
+static bool
+is_here_already(const Incoming *t)
+{
+	StoreLogRow row;
+	Snapshot snapshot;
+	bool here;
+
+	if (t->stamp.hlc > lanes[t->slot].copied_upto)
+		return false;
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	here = store_log_fetch(node->streams[t->slot].local_id, t->stamp.hlc, snapshot, &row);
+	UnregisterSnapshot(snapshot);
+	return here;
+}
+
+/*
+ * Marks a try that must be marked before it is made. False: it has crashed us
+ * too often.
+ */
+static bool
+mark_try(int s)
+{
+	Lane *lane = &lanes[s];
+	int crashes;
+
+	if (careful == 0 && !lane->marked)
+		return true;
+	Assert(!open_group);
+	crashes = stall_begin_try(node->streams[s].local_id, incoming.stamp.hlc, true);
+	lane->marked = true;
+	if (crashes < STALL_CRASHES)
+		return true;
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	incoming.aside = stall_is_aside(node->streams[s].local_id, incoming.stamp.hlc);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	if (incoming.aside)
+		return true;
+	stall(s, stall_crash_error(crashes));
+	lane->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), guc_stall_retry_max);
+	return false;
+}
+
+/* Applies the transaction in `incoming` as part of the group. */
+static void
+apply_one(int s)
+{
+	Lane *lane = &lanes[s];
+
+	current = s;
+	begin_group();
+	target_set_alone(in_group == 0);
+	if (!is_here_already(&incoming))
+	{
+		uint64 chain = lane->chain;
+
+		if (lane->marked)
+			incoming.aside = stall_is_aside(node->streams[s].local_id, incoming.stamp.hlc);
+		apply_transaction(&incoming, &chain, &effects);
+		lane->chain = chain;
+		if (lane->marked)
+			stall_clear(node->streams[s].local_id, incoming.stamp.hlc);
+	}
+	else
+		lane->chain_known = false;
+	current = -1;
+	in_group++;
+	if (in_group > 1)
+		DEBUG_POINT("apply_mid_group");
+	lane->applied = incoming.stamp.hlc;
+	lane->last_position = incoming.stamp.hlc;
+	lane->touched = true;
+	group_applied[s] = lane->applied;
+	queue_pass(s);
+}
+
+/*
+ * Applies of one lane what can be applied now. True if the group is full or
+ * must be committed.
+ */
+static bool
+run_lane(int s)
+{
+	Lane *lane = &lanes[s];
+	uint64 end;
+	const RepMark *mark;
+
+	for (;;)
+	{
+		switch (queue_look(s, &incoming, &end, &mark))
+		{
+			case QUEUE_EMPTY:
+				return false;
+			case QUEUE_END:
+				lane->applied = Max(lane->applied, end);
+				group_applied[s] = lane->applied;
+				current = s;
+				check_chain(s, mark);
+				current = -1;
+				lane->touched = true;
+				keep_mark(s, mark);
+				queue_pass(s);
+				break;
+			case QUEUE_TRANSACTION:
+				if (incoming.stamp.hlc <= lane->applied)
+				{
+					lane->touched = true;
+					queue_pass(s);
+					break;
+				}
+				if (lane->stalled && GetCurrentTimestamp() < lane->retry_at)
+					return false;
+				if (!is_deliverable(&incoming))
+					return false;
+				if (in_group >= limit)
+					return true;
+				if ((lane->marked || careful > 0) && in_group > 0)
+					return true; /* alone, after what is open */
+				if (!mark_try(s))
+					return false;
+				apply_one(s);
+				if (effects.ends_group || lane->marked)
+					return true;
+				break;
+		}
+	}
+}
+
+/* One group. True if it did anything. */
+static bool
+run_group(void)
+{
+	int n = (int) pg_atomic_read_u32(&node->nstreams);
+	volatile bool did = false;
+	int i;
+
+	current = -1;
+	PG_TRY();
+	{
+		bool full = false;
+
+		for (i = 0; i < n && !full; i++)
+		{
+			int s = (first_lane + i) % n;
+
+			if (s != node->own_slot)
+				full = run_lane(s);
+		}
+		first_lane = (first_lane + 1) % Max(n, 1);
+		for (i = 0; i < n; i++)
+			did = did || lanes[i].touched;
+		current = -1;
+		if (did)
+			commit_group();
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(pass_context);
+		error = CopyErrorData();
+		FlushErrorState();
+		recover(error);
+		did = true;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(pass_context);
+	return did;
+}
+
+/* ------------------------------------------------------------ frames */
+
+static void
+start_lane(int s, uint64 applied)
+{
+	Lane *lane = &lanes[s];
+
+	memset(lane, 0, sizeof(*lane));
+	lane->applied = lane->applied_before = applied;
+	group_applied[s] = applied;
+	lane->mark.acks.entries = lane->acks;
+	lane->mark.acks.cap = REP_MAX_VECTOR;
+	lane->chain_known = applied == 0;
+	pg_atomic_write_u64(&node->streams[s].taken, applied);
+}
+
+/* The slot of the frame's stream; a stream nobody has named yet gets a row. */
+static int
+slot_for(RepStreamId stream)
+{
+	int slot = shmem_find_stream(node, stream);
+
+	if (slot >= 0)
+		return slot;
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	(void) streams_ensure(stream);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	streams_attach(node);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	slot = shmem_find_stream(node, stream);
+	Assert(slot >= 0);
+	start_lane(slot, 0);
+	return slot;
+}
+
+/* Stores the descriptors that come with an interval, then queues it. */
+static void
+take_frame(const void *frame, size_t len)
+{
+	static RepVersion acks[REP_MAX_VECTOR];
+	RepInterval interval = {.mark = {.acks = {acks, 0, REP_MAX_VECTOR}}};
+	RepFrameType type;
+	RepReader r;
+	uint32 i;
+
+	if (rep_frame_open(frame, len, &type, &r) != REP_FRAME_OK || !rep_interval_decode(&r, &interval))
+		return; /* the receiving backend has checked it */
+	if (interval.ndescriptors > 0)
+	{
+		StartTransactionCommand();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		for (i = 0; i < interval.ndescriptors; i++)
+		{
+			size_t n;
+			const uint8 *bytes = rep_read_blob(&r, &n);
+
+			catalog_put_descriptor(rep_hash64(bytes, n, 0), bytes, n);
+		}
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+		MemoryContextSwitchTo(pass_context);
+	}
+	(void) queue_put(slot_for(interval.stream), frame, len);
+}
+
+static bool
+take_frames(void)
+{
+	int n;
+
+	for (n = 0; n < FRAMES_PER_PASS; n++)
+	{
+		size_t len;
+		const void *frame = inbox_next(node, &len);
+
+		if (frame == NULL)
+			break;
+		take_frame(frame, len);
+	}
+	return n > 0;
+}
+
+/* ------------------------------------------------------------ housekeeping */
+
+/* Writes down positions that only heartbeats have moved. */
+static void
+persist_idle(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int n = (int) pg_atomic_read_u32(&node->nstreams);
+	bool began = false;
+	int s;
+
+	for (s = 0; s < n; s++)
+	{
+		Lane *lane = &lanes[s];
+
+		if (s == node->own_slot || lane->applied == lane->persisted ||
+			!TimestampDifferenceExceeds(lane->persisted_at, now, PERSIST_MS))
+			continue;
+		if (!began)
+		{
+			StartTransactionCommand();
+			PushActiveSnapshot(GetTransactionSnapshot());
+			began = true;
+		}
+		persist(s);
+	}
+	if (began)
+	{
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+		shmem_max_u64(&node->last_commit_lsn, XactLastCommitEnd);
+	}
+}
+
+static void
+keep_house(void)
+{
+	static TimestampTz last = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!TimestampDifferenceExceeds(last, now, PERSIST_MS))
+		return;
+	last = now;
+	persist_idle();
+	if (stability_look())
+	{
+		StartTransactionCommand();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		unseen_forget_stable();
+		grave_forget(stability_floor());
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+	}
+}
+
+/* DDL elsewhere or an operator may have removed a cause: try again now. */
+static void
+hasten_retries(void)
+{
+	int s;
+
+	for (s = 0; s < (int) pg_atomic_read_u32(&node->nstreams); s++)
+		if (lanes[s].stalled)
+		{
+			lanes[s].retry_at = GetCurrentTimestamp();
+			lanes[s].retries = 0;
+		}
+}
+
+static bool relations_changed = false;
+
+static void
+note_relation_change(Datum arg, Oid relid)
+{
+	(void) arg;
+	(void) relid;
+	relations_changed = true;
+}
+
+static bool
+any_stalled(void)
+{
+	int s;
+
+	for (s = 0; s < (int) pg_atomic_read_u32(&node->nstreams); s++)
+		if (lanes[s].stalled)
+			return true;
+	return false;
+}
+
+static void
+look_for_help(void)
+{
+	if (any_stalled())
+	{
+		relations_changed = false;
+		AcceptInvalidationMessages();
+		if (relations_changed)
+			hasten_retries();
+	}
+	if (node->apply_reload)
+	{
+		node->apply_reload = false;
+		stability_reload();
+		hasten_retries();
+	}
+}
+
+/* ------------------------------------------------------------ start */
+
+static void
+leave(int code, Datum arg)
+{
+	(void) code;
+	(void) arg;
+	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
+	node->apply_pid = 0;
+	node->apply_latch = NULL;
+	node->lock_wait_since = 0;
+	LWLockRelease(&node->lock);
+}
+
+static void
+set(const char *name, const char *value)
+{
+	SetConfigOption(name, value, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/* Tells peers where our last stream ended, and that we are ready. */
+static void
+say_open(void)
+{
+	uint8 body[16];
+	RepWriter w;
+	int previous = -1;
+	int s;
+
+	for (s = 0; s < (int) pg_atomic_read_u32(&node->nstreams); s++)
+		if (s != node->own_slot && node->streams[s].id.node == node->own.node)
+			previous = s;
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (previous >= 0)
+	{
+		rep_writer_init(&w, body, sizeof(body));
+		rep_write_u64(&w, node->streams[previous].id.boot);
+		rep_write_u64(&w, pg_atomic_read_u64(&node->streams[previous].applied));
+		capture_meta(META_OPEN, body, w.len);
+		streams_set_final(node->streams[previous].id, pg_atomic_read_u64(&node->streams[previous].applied));
+	}
+	member_ready();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+static void
+load_lanes(void)
+{
+	StreamRow *rows;
+	int n;
+	int i;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	streams_attach(node);
+	stability_init(node);
+	n = streams_read(&rows);
+	for (i = 0; i < n; i++)
+	{
+		int s = shmem_find_stream(node, rows[i].stream);
+		uint64 last;
+
+		if (s < 0)
+			continue;
+		start_lane(s, pg_atomic_read_u64(&node->streams[s].applied));
+		lanes[s].chain = rows[i].chain;
+		lanes[s].chain_known = rows[i].chain != 0 || rows[i].applied == 0;
+		lanes[s].persisted = lanes[s].applied;
+		last = store_last_position(rows[i].id, GetActiveSnapshot());
+		if (last > lanes[s].applied)
+		{
+			/* copied when this node joined: what local writes may have seen */
+			lanes[s].copied_upto = last;
+			shmem_max_u64(&node->streams[s].started, last);
+			clock_observe(node, last);
+		}
+	}
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+/* False where this database is not a node. */
+static bool
+start(Oid database)
+{
+	Identity id = {0, 0, 0};
+	bool fresh;
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGINT, StatementCancelHandler);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	pgstat_report_appname("causaldb apply");
+	set("session_replication_role", "replica");
+	set("search_path", "pg_catalog");
+	set("synchronous_commit", "off");
+	set("statement_timeout", "0");
+	set("lock_timeout", "0");
+	set("idle_in_transaction_session_timeout", "0");
+	set("deadlock_timeout", "10ms");
+
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	if (identity_installed())
+		id = identity_read();
+	CommitTransactionCommand();
+	if (id.node == 0)
+		return false;
+
+	node = shmem_node();
+	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
+	fresh = node->apply_serial == 0;
+	node->cluster = id.cluster;
+	node->coordinator = id.coordinator;
+	node->node_id = id.node;
+	LWLockRelease(&node->lock);
+	if (pg_atomic_read_u32(&node->state) == NODE_UNKNOWN)
+		pg_atomic_write_u32(&node->state, NODE_OPENING);
+
+	capture_applying = true;
+	if (node->own.boot == 0)
+		streams_open(node, id.node);
+	lanes = MemoryContextAllocExtended(TopMemoryContext, sizeof(Lane) * REP_MAX_STREAMS, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	incoming.dense = dense;
+	queue_init(node);
+	target_init(node);
+	apply_row_init(node);
+	apply_transaction_init(node);
+	unseen_init(node);
+	grave_init();
+	CacheRegisterRelcacheCallback(note_relation_change, (Datum) 0);
+	stall_count_crashes();
+	load_lanes();
+	careful = fresh ? guc_apply_group : 0;
+	remember_group();
+	inbox_open(node);
+
+	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
+	node->apply_pid = MyProcPid;
+	node->apply_latch = MyLatch;
+	node->apply_serial++;
+	LWLockRelease(&node->lock);
+	before_shmem_exit(leave, (Datum) 0);
+	pg_atomic_write_u32(&node->state, NODE_OPEN);
+	if (fresh)
+		say_open();
+	ConditionVariableBroadcast(&node->applied_cv);
+	shmem_wake_supervisor();
+	return true;
+}
+
+void
+causaldb_apply_main(Datum database)
+{
+	if (!start(DatumGetObjectId(database)))
+		proc_exit(0);
+
+	pass_context = AllocSetContextCreate(TopMemoryContext, "causaldb apply pass", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(pass_context);
+	for (;;)
+	{
+		bool busy;
+
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		ResetLatch(MyLatch);
+		busy = take_frames();
+		look_for_help();
+		busy = run_group() || busy;
+		keep_house();
+		MemoryContextSwitchTo(pass_context);
+		MemoryContextReset(pass_context);
+		if (!busy)
+			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+							 any_stalled() ? STALLED_LOOK_MS : IDLE_MS, PG_WAIT_EXTENSION);
+	}
+}

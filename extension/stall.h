@@ -1,0 +1,32 @@
+/*
+ * stall.h
+ *		Transactions that could not be applied: durable marks and what an
+ *		operator has decided.
+ *
+ * Invariants
+ * 1. Before a single try of a transaction that may be what crashed us, its
+ *	  mark is on disk; after STALL_CRASHES crashes it is not tried again.
+ */
+#ifndef CAUSALDB_STALL_H
+#define CAUSALDB_STALL_H
+
+#include "utils/elog.h"
+
+#define STALL_CRASHES 3
+
+/*
+ * Each of these is a transaction of its own; none may be open. mark: the try
+ * begins (synced if `synced`); returns how often it crashed us before.
+ */
+extern int stall_begin_try(int32 stream, uint64 position, bool synced);
+/* In the applying transaction: it went well. */
+extern void stall_clear(int32 stream, uint64 position);
+extern void stall_record(int32 stream, uint64 position, const ErrorData *error, const char *relation);
+/* At the worker's start: tries that were under way were crashes. */
+extern void stall_count_crashes(void);
+/* Set aside by an operator? In a transaction. */
+extern bool stall_is_aside(int32 stream, uint64 position);
+/* An error of ours, for a transaction that is not tried any more. */
+extern ErrorData *stall_crash_error(int crashes);
+
+#endif

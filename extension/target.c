@@ -1,0 +1,460 @@
+/*
+ * target.c
+ *		See target.h.
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/relscan.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "miscadmin.h"
+#include "optimizer/optimizer.h"
+#include "rewrite/rewriteHandler.h"
+#include "storage/lmgr.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "identity.h"
+#include "target.h"
+
+/* locks held longer than this make us look before we wait: clients that
+ * wait for us may be about to run their deadlock check */
+#define HOLD_BEFORE_LOOK_MS 500
+
+static NodeShared *node;
+static HTAB *targets = NULL; /* of the open group */
+static MemoryContext group_context;
+static bool alone;
+static TimestampTz alone_since;
+static TransactionId blocker = InvalidTransactionId;
+
+void
+target_init(NodeShared *n)
+{
+	node = n;
+	group_context = AllocSetContextCreate(TopMemoryContext, "causaldb apply group", ALLOCSET_DEFAULT_SIZES);
+}
+
+void
+target_begin_group(void)
+{
+	HASHCTL ctl = {.keysize = sizeof(Oid), .entrysize = sizeof(Target), .hcxt = group_context};
+
+	targets = hash_create("causaldb targets", 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	alone = false;
+}
+
+void
+target_set_alone(bool on)
+{
+	alone = on;
+	alone_since = GetCurrentTimestamp();
+}
+
+/* Closes every target of the group; the next change opens what it needs. */
+void
+target_close_all(void)
+{
+	bool was_alone = alone;
+
+	target_end_group();
+	target_begin_group();
+	alone = was_alone;
+}
+
+void
+target_end_group(void)
+{
+	HASH_SEQ_STATUS seq;
+	Target *t;
+
+	hash_seq_init(&seq, targets);
+	while ((t = hash_seq_search(&seq)) != NULL)
+	{
+		ExecResetTupleTable(t->estate->es_tupleTable, false);
+		ExecCloseIndices(t->info);
+		if (t->key_index)
+			index_close(t->key_index, NoLock);
+		FreeExecutorState(t->estate);
+		table_close(t->rel, NoLock);
+	}
+	targets = NULL;
+	MemoryContextReset(group_context);
+}
+
+/* The abort has closed what was open. */
+void
+target_abort_group(void)
+{
+	targets = NULL;
+	MemoryContextReset(group_context);
+}
+
+/* ------------------------------------------------------------ opening */
+
+static Oid
+capture_function(void)
+{
+	static Oid function = InvalidOid;
+
+	if (!OidIsValid(function))
+	{
+		List *name = list_make2(makeString("causaldb"), makeString("capture"));
+
+		function = LookupFuncName(name, 0, NULL, true);
+	}
+	return function;
+}
+
+/* A trigger other than ours fires on a replica. */
+static bool
+fires_on_replica(Relation rel)
+{
+	TriggerDesc *desc = rel->trigdesc;
+	int i;
+
+	for (i = 0; desc && i < desc->numtriggers; i++)
+	{
+		Trigger *trigger = &desc->triggers[i];
+
+		if ((trigger->tgenabled == TRIGGER_FIRES_ON_REPLICA || trigger->tgenabled == TRIGGER_FIRES_ALWAYS) &&
+			trigger->tgfoid != capture_function() && !TRIGGER_FOR_TRUNCATE(trigger->tgtype))
+			return true;
+	}
+	return false;
+}
+
+Target *
+target_open(CatalogApply *a)
+{
+	bool found;
+	Target *t = hash_search(targets, &a->relid, HASH_ENTER, &found);
+	RangeTblEntry *rte;
+	MemoryContext old;
+
+	if (found && t->rel != NULL)
+		return t;
+	memset((char *) t + sizeof(Oid), 0, sizeof(Target) - sizeof(Oid));
+	old = MemoryContextSwitchTo(group_context);
+	t->tagged = NULL;
+	t->rel = table_open(a->relid, RowExclusiveLock);
+	t->tagged = catalog_relation(a->relid);
+	if (t->tagged == NULL)
+		elog(ERROR, "table \"%s\" is not tagged", RelationGetRelationName(t->rel));
+	if (OidIsValid(a->key.index))
+		t->key_index = index_open(a->key.index, RowExclusiveLock);
+
+	t->estate = CreateExecutorState();
+	rte = makeNode(RangeTblEntry);
+	rte->rtekind = RTE_RELATION;
+	rte->relid = a->relid;
+	rte->relkind = t->rel->rd_rel->relkind;
+	rte->rellockmode = AccessShareLock;
+	ExecInitRangeTable(t->estate, list_make1(rte));
+	t->info = makeNode(ResultRelInfo);
+	InitResultRelInfo(t->info, t->rel, 1, NULL, 0);
+	t->fires = fires_on_replica(t->rel);
+	if (!t->fires)
+		t->info->ri_TrigDesc = NULL;
+	t->estate->es_opened_result_relations = lappend(t->estate->es_opened_result_relations, t->info);
+	ExecOpenIndices(t->info, false);
+	EvalPlanQualInit(&t->epq, t->estate, NULL, NIL, -1);
+	t->found = table_slot_create(t->rel, &t->estate->es_tupleTable);
+	t->fresh = ExecInitExtraTupleSlot(t->estate, RelationGetDescr(t->rel), &TTSOpsVirtual);
+	MemoryContextSwitchTo(old);
+	return t;
+}
+
+/* ------------------------------------------------------------ locking */
+
+static int32
+pid_of(TransactionId xid)
+{
+	return TransactionIdIsValid(xid) ? BackendXidGetPid(xid) : 0;
+}
+
+static void
+show_wait(Relation rel, TransactionId xid)
+{
+	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
+	node->lock_wait_pid = pid_of(xid);
+	node->lock_wait_relation = rel ? RelationGetRelid(rel) : InvalidOid;
+	node->lock_wait_since = GetCurrentTimestamp();
+	LWLockRelease(&node->lock);
+	shmem_wake_sender(node); /* the watchdog lives there */
+}
+
+static void
+end_wait(void)
+{
+	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
+	node->lock_wait_since = 0;
+	node->lock_wait_pid = 0;
+	LWLockRelease(&node->lock);
+}
+
+/* Somebody waits for our transaction to end. */
+static bool
+have_waiters(void)
+{
+	LOCKTAG tag;
+
+	if (!TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		return false;
+	SET_LOCKTAG_TRANSACTION(tag, GetTopTransactionIdIfAny());
+	return LockHasWaiters(&tag, ExclusiveLock, false);
+}
+
+/*
+ * We are about to wait for xid. If we may not (invariant 2), gives up: the
+ * caller's transaction is rolled back and tried again. Shows whom we wait
+ * for otherwise; the caller waits, and calls end_wait.
+ */
+static void
+before_wait(Relation rel, TransactionId xid)
+{
+	bool long_held = alone && TimestampDifferenceExceeds(alone_since, GetCurrentTimestamp(), HOLD_BEFORE_LOOK_MS);
+
+	blocker = xid;
+	if (!alone || (long_held && have_waiters()))
+		ereport(ERROR, (errcode(TARGET_YIELD), errmsg("apply makes room for a local transaction")));
+	show_wait(rel, xid);
+}
+
+void
+target_wait_for_blocker(void)
+{
+	TransactionId xid = blocker;
+
+	blocker = InvalidTransactionId;
+	if (!TransactionIdIsValid(xid))
+		return;
+	show_wait(NULL, xid);
+	XactLockTableWait(xid, NULL, NULL, XLTW_None);
+	end_wait();
+}
+
+static int
+scan_keys(Target *t, const Datum *key, ScanKeyData *skey)
+{
+	TupleKey *k = &t->tagged->key;
+	int i;
+
+	for (i = 0; i < k->ncolumns; i++)
+		ScanKeyEntryInitializeWithInfo(&skey[i], 0, (AttrNumber) (i + 1), BTEqualStrategyNumber, InvalidOid,
+									   k->columns[i].collation, &k->columns[i].eq, key[i]);
+	return k->ncolumns;
+}
+
+/* The tuple's newest locker or updater, for people and for waiting. */
+static TransactionId
+holder_of(TupleTableSlot *slot)
+{
+	bool isnull;
+	Datum xmax = slot_getsysattr(slot, MaxTransactionIdAttributeNumber, &isnull);
+
+	return isnull ? InvalidTransactionId : DatumGetTransactionId(xmax);
+}
+
+/* Locks what t->found holds. False if it changed under us: look again. */
+static bool
+lock_found(Target *t, LockTupleMode mode)
+{
+	TM_FailureData failure;
+	TM_Result rc;
+
+	rc = table_tuple_lock(t->rel, &t->found->tts_tid, GetLatestSnapshot(), t->found,
+						  GetCurrentCommandId(false), mode, LockWaitSkip, 0, &failure);
+	if (rc == TM_WouldBlock)
+	{
+		TransactionId xid = holder_of(t->found);
+
+		/* a multixact is waited for in the lock itself */
+		before_wait(t->rel, TransactionIdIsInProgress(xid) ? xid : InvalidTransactionId);
+		rc = table_tuple_lock(t->rel, &t->found->tts_tid, GetLatestSnapshot(), t->found,
+							  GetCurrentCommandId(false), mode, LockWaitBlock, 0, &failure);
+		end_wait();
+	}
+	switch (rc)
+	{
+		case TM_Ok:
+			return true;
+		case TM_Updated:
+		case TM_Deleted:
+			return false;
+		default:
+			elog(ERROR, "causaldb could not lock a row of \"%s\": %d", RelationGetRelationName(t->rel), rc);
+	}
+	return false;
+}
+
+bool
+target_lock_row(Target *t, const Datum *key, bool whole)
+{
+	LockTupleMode mode = whole ? LockTupleExclusive : LockTupleNoKeyExclusive;
+	ScanKeyData skey[INDEX_MAX_KEYS];
+	int nkeys = scan_keys(t, key, skey);
+
+	for (;;)
+	{
+		SnapshotData dirty;
+		IndexScanDesc scan;
+		TransactionId wait_for = InvalidTransactionId;
+		bool found;
+
+		CHECK_FOR_INTERRUPTS();
+		InitDirtySnapshot(dirty);
+		scan = compat_index_beginscan(t->rel, t->key_index, &dirty, nkeys);
+		index_rescan(scan, skey, nkeys, NULL, 0);
+		found = index_getnext_slot(scan, ForwardScanDirection, t->found);
+		if (found)
+		{
+			wait_for = TransactionIdIsValid(dirty.xmin) ? dirty.xmin : dirty.xmax;
+			ExecMaterializeSlot(t->found);
+		}
+		index_endscan(scan);
+
+		if (found && TransactionIdIsValid(wait_for))
+		{
+			/* somebody is inserting, updating or deleting it right now */
+			before_wait(t->rel, wait_for);
+			XactLockTableWait(wait_for, NULL, NULL, XLTW_None);
+			end_wait();
+			continue;
+		}
+		if (found)
+		{
+			if (lock_found(t, mode))
+				return true;
+			continue;
+		}
+		return false;
+	}
+}
+
+/* ------------------------------------------------------------ writing */
+
+static void
+prepare_defaults(Target *t, const bool *known)
+{
+	TupleDesc desc = RelationGetDescr(t->rel);
+	MemoryContext old = MemoryContextSwitchTo(t->estate->es_query_cxt);
+	int i;
+
+	t->defaults = palloc0(sizeof(ExprState *) * Max(desc->natts, 1));
+	for (i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		Expr *expr;
+
+		if (att->attisdropped || att->attgenerated || known[i])
+			continue;
+		expr = (Expr *) build_column_default(t->rel, i + 1);
+		if (expr)
+			t->defaults[i] = ExecInitExpr(expression_planner(expr), NULL);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+void
+target_new_row(Target *t, const bool *known)
+{
+	TupleTableSlot *slot = t->fresh;
+	int natts = RelationGetDescr(t->rel)->natts;
+	ExprContext *econtext;
+	int i;
+
+	if (t->defaults == NULL)
+		prepare_defaults(t, known);
+	ExecClearTuple(slot);
+	ResetPerTupleExprContext(t->estate);
+	econtext = GetPerTupleExprContext(t->estate);
+	for (i = 0; i < natts; i++)
+	{
+		slot->tts_values[i] = (Datum) 0;
+		slot->tts_isnull[i] = true;
+		if (!known[i] && t->defaults[i])
+			slot->tts_values[i] = ExecEvalExpr(t->defaults[i], econtext, &slot->tts_isnull[i]);
+	}
+}
+
+void
+target_copy_row(Target *t)
+{
+	TupleTableSlot *slot = t->fresh;
+	int natts = RelationGetDescr(t->rel)->natts;
+
+	slot_getallattrs(t->found);
+	ExecClearTuple(slot);
+	ResetPerTupleExprContext(t->estate);
+	memcpy(slot->tts_values, t->found->tts_values, natts * sizeof(Datum));
+	memcpy(slot->tts_isnull, t->found->tts_isnull, natts * sizeof(bool));
+}
+
+typedef enum Write
+{
+	WRITE_INSERT,
+	WRITE_UPDATE,
+	WRITE_DELETE
+} Write;
+
+static void
+write_row(Target *t, Write what)
+{
+	Oid user;
+	int context;
+
+	t->estate->es_output_cid = GetCurrentCommandId(true);
+	t->estate->es_snapshot = GetActiveSnapshot();
+	if (t->fires)
+		AfterTriggerBeginQuery();
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(t->rel->rd_rel->relowner, context | SECURITY_RESTRICTED_OPERATION);
+	if (what != WRITE_DELETE)
+		ExecStoreVirtualTuple(t->fresh);
+	switch (what)
+	{
+		case WRITE_INSERT:
+			ExecSimpleRelationInsert(t->info, t->estate, t->fresh);
+			break;
+		case WRITE_UPDATE:
+			ExecSimpleRelationUpdate(t->info, t->estate, &t->epq, t->found, t->fresh);
+			break;
+		case WRITE_DELETE:
+			ExecSimpleRelationDelete(t->info, t->estate, &t->epq, t->found);
+			break;
+	}
+	if (t->fires)
+		AfterTriggerEndQuery(t->estate);
+	SetUserIdAndSecContext(user, context);
+	CommandCounterIncrement();
+}
+
+void
+target_insert(Target *t)
+{
+	write_row(t, WRITE_INSERT);
+}
+
+void
+target_update(Target *t)
+{
+	write_row(t, WRITE_UPDATE);
+}
+
+void
+target_delete(Target *t)
+{
+	write_row(t, WRITE_DELETE);
+}

@@ -1,0 +1,74 @@
+/*
+ * target.h
+ *		A table as the apply worker writes it: open, with its executor state,
+ *		rows found and locked by key.
+ *
+ * Invariants
+ * 1. A row is locked before its concurrent operations are looked up.
+ * 2. No wait for a lock of a local client starts while that client, over any
+ *	  number of others, waits for us; and none at all while an open group
+ *	  holds other transactions' rows (target_wait).
+ * 3. Rows are written as the table's owner, under
+ *	  SECURITY_RESTRICTED_OPERATION.
+ */
+#ifndef CAUSALDB_TARGET_H
+#define CAUSALDB_TARGET_H
+
+#include "access/genam.h"
+#include "executor/executor.h"
+#include "nodes/execnodes.h"
+
+#include "catalog.h"
+#include "shmem.h"
+
+/*
+ * SQLSTATE of "cannot wait here": the group is rolled back and the transaction
+ * tried again alone, after the blocker is gone. Never seen by a user.
+ */
+#define TARGET_YIELD MAKE_SQLSTATE('C', 'D', 'B', '0', '1')
+
+typedef struct Target
+{
+	Oid relid; /* hash key */
+	Relation rel;
+	Relation key_index; /* NULL: append-only */
+	CatalogRelation *tagged; /* how it is tagged here */
+	EState *estate;
+	ResultRelInfo *info;
+	EPQState epq;
+	bool fires; /* user triggers may fire */
+	TupleTableSlot *found; /* the row as it stands */
+	TupleTableSlot *fresh; /* the row to write */
+	ExprState **defaults; /* by attribute, of those not replicated */
+} Target;
+
+extern void target_init(NodeShared *node);
+/* Around a group: its targets are closed at its end. `alone`: the group has
+ * one transaction only, so it may wait. */
+extern void target_begin_group(void);
+extern void target_set_alone(bool alone);
+extern void target_end_group(void);
+extern void target_abort_group(void);
+/* Inside a group, before a TRUNCATE or DDL. */
+extern void target_close_all(void);
+
+extern Target *target_open(CatalogApply *a);
+/*
+ * Finds the row with this key (values in index order) and locks it; its
+ * values are then in t->found. False if there is none: nothing is locked then,
+ * and whoever inserts must look for concurrent operations once more behind
+ * the new index entry. `whole`: it is to be deleted.
+ */
+extern bool target_lock_row(Target *t, const Datum *key, bool whole);
+/* Fills t->fresh with NULLs or defaults; the caller sets what it knows. */
+extern void target_new_row(Target *t, const bool *known);
+/* t->fresh becomes a copy of t->found. */
+extern void target_copy_row(Target *t);
+extern void target_insert(Target *t);
+extern void target_update(Target *t);
+extern void target_delete(Target *t);
+
+/* The transaction that made target_lock_row give up; waits for its end. */
+extern void target_wait_for_blocker(void);
+
+#endif

@@ -1,0 +1,819 @@
+/*
+ * unseen.c
+ *		See unseen.h.
+ *
+ * upto[s] is how far stream s has been read into the index. Streams of others
+ * are read up to what the open group has applied. Our own commits out of
+ * order, so it is read to its end with a fresh snapshot each time something
+ * has been committed since, and upto moves only to what was closed before;
+ * what lies above may be read twice, which does no harm: operations are
+ * identified by position when they are found.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "common/hashfn.h"
+#include "utils/fmgroids.h"
+#include "utils/hsearch.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "capture.h"
+#include "change.h"
+#include "clock.h"
+#include "errors.h"
+#include "identity.h"
+#include "store.h"
+#include "unseen.h"
+
+#define NO_CHUNK (-1)
+
+typedef struct Entry
+{
+	uint64 hash; /* of table and key */
+	uint64 position;
+	int32 slot;
+	uint32 next; /* index + 1 of the next one with this hash; 0: none */
+} Entry;
+
+typedef struct Bucket
+{
+	uint64 hash;
+	uint32 first; /* index + 1 */
+} Bucket;
+
+/* where an operation is */
+typedef struct Place
+{
+	int slot;
+	uint64 position;
+	int32 chunk;
+} Place;
+
+static NodeShared *node;
+static MemoryContext index_context = NULL;
+static HTAB *buckets;
+static Entry *entries;
+static uint32 nentries;
+static uint32 entries_cap;
+static uint64 upto[REP_MAX_STREAMS];
+static uint64 committed_upto[REP_MAX_STREAMS]; /* as of the last commit */
+static uint64 commits_read; /* node->commits when our own stream was read */
+static const uint64 *group_applied;
+static int group_streams;
+static bool spilled; /* causaldb.log_key has rows */
+
+static void
+empty_index(void)
+{
+	HASHCTL ctl = {.keysize = sizeof(uint64), .entrysize = sizeof(Bucket)};
+
+	MemoryContextReset(index_context);
+	ctl.hcxt = index_context;
+	buckets = hash_create("causaldb unseen keys", 1024, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	nentries = 0;
+	entries_cap = 1024;
+	entries = MemoryContextAlloc(index_context, sizeof(Entry) * entries_cap);
+}
+
+void
+unseen_init(NodeShared *n)
+{
+	int s;
+
+	node = n;
+	if (index_context == NULL)
+		index_context = AllocSetContextCreate(TopMemoryContext, "causaldb unseen", ALLOCSET_DEFAULT_SIZES);
+	empty_index();
+	for (s = 0; s < REP_MAX_STREAMS; s++)
+		upto[s] = committed_upto[s] = 0;
+	commits_read = PG_UINT64_MAX;
+	spilled = true; /* until a look says otherwise */
+}
+
+void
+unseen_group(const uint64 *applied, int n)
+{
+	group_applied = applied;
+	group_streams = n;
+}
+
+void
+unseen_rolled_back(void)
+{
+	int s;
+
+	for (s = 0; s < REP_MAX_STREAMS; s++)
+		upto[s] = Min(upto[s], pg_atomic_read_u64(&node->streams[s].applied));
+}
+
+static uint64
+key_hash(Oid relid, uint64 hash)
+{
+	return hash_combine64(hash, (uint64) relid * UINT64CONST(0x9E3779B97F4A7C15));
+}
+
+/* ------------------------------------------------------------ spilling */
+
+static void
+spill_key(Relation rel, uint64 hash, int slot, uint64 position, int32 chunk)
+{
+	Datum values[4] = {Int64GetDatum((int64) hash), Int64GetDatum((int64) position),
+					   Int32GetDatum(node->streams[slot].local_id), Int32GetDatum(chunk)};
+	bool nulls[4] = {false, false, false, false};
+
+	store_insert(rel, values, nulls);
+	spilled = true;
+}
+
+/* Moves the whole index to causaldb.log_key; memory begins anew. */
+static void
+spill_all(void)
+{
+	Relation rel = table_open(identity_table("log_key"), RowExclusiveLock);
+	uint32 i;
+
+	for (i = 0; i < nentries; i++)
+		spill_key(rel, entries[i].hash, entries[i].slot, entries[i].position, NO_CHUNK);
+	table_close(rel, RowExclusiveLock);
+	CommandCounterIncrement();
+	empty_index();
+}
+
+static void
+add_entry(uint64 hash, int slot, uint64 position)
+{
+	Bucket *bucket;
+	bool found;
+
+	if (nentries >= UNSEEN_MAX_ENTRIES)
+		spill_all();
+	if (nentries == entries_cap)
+	{
+		entries_cap *= 2;
+		entries = repalloc_huge(entries, sizeof(Entry) * entries_cap);
+	}
+	bucket = hash_search(buckets, &hash, HASH_ENTER, &found);
+	if (!found)
+		bucket->first = 0;
+	else if (entries[bucket->first - 1].slot == slot && entries[bucket->first - 1].position == position)
+		return;
+	entries[nentries].hash = hash;
+	entries[nentries].slot = slot;
+	entries[nentries].position = position;
+	entries[nentries].next = bucket->first;
+	bucket->first = ++nentries;
+}
+
+/* ------------------------------------------------------------ reading changes */
+
+/* room for one change of any descriptor */
+static RepValue *row_values = NULL;
+static RepValue *key_values;
+static RepField *field_values;
+
+static void
+room_for(RepChange *change)
+{
+	if (row_values == NULL)
+	{
+		row_values = MemoryContextAlloc(TopMemoryContext, sizeof(RepValue) * REP_MAX_COLUMNS);
+		key_values = MemoryContextAlloc(TopMemoryContext, sizeof(RepValue) * REP_MAX_COLUMNS);
+		field_values = MemoryContextAlloc(TopMemoryContext, sizeof(RepField) * REP_MAX_COLUMNS);
+	}
+	change->row = row_values;
+	change->key = key_values;
+	change->fields = field_values;
+}
+
+static void
+malformed(void)
+{
+	ereport(ERROR, (errcode(ERRORS_MALFORMED), errmsg("malformed payload in causaldb.log")));
+}
+
+/* The descriptor's table is here and can be compared by key. */
+static CatalogApply *
+apply_here(uint64 hash)
+{
+	const RepDescriptor *d = catalog_descriptor(hash);
+	char schema[NAMEDATALEN];
+	char table[NAMEDATALEN];
+	Oid namespace;
+
+	if (d == NULL || d->schema_len >= NAMEDATALEN || d->table_len >= NAMEDATALEN)
+		return NULL;
+	memcpy(schema, d->schema, d->schema_len);
+	schema[d->schema_len] = '\0';
+	memcpy(table, d->table, d->table_len);
+	table[d->table_len] = '\0';
+	namespace = get_namespace_oid(schema, true);
+	if (!OidIsValid(namespace) || !OidIsValid(get_relname_relid(table, namespace)))
+		return NULL;
+	return catalog_apply(hash);
+}
+
+/* The key's datums in index order, of a change that has one. */
+static void
+change_key(CatalogApply *a, const RepChange *c, Datum *key)
+{
+	int k;
+
+	for (k = 0; k < a->key.ncolumns; k++)
+	{
+		int column = a->key_columns[k];
+		const RepValue *v = c->kind == REP_CHANGE_UPDATE ? &c->key[a->key_places[k]] : &c->row[column];
+		bool isnull;
+
+		key[k] = tuple_decode(&a->codecs[column], v, &isnull);
+		if (isnull)
+			malformed();
+	}
+}
+
+/* Calls visit for each row change of the payload. */
+typedef bool (*VisitChange)(CatalogApply *a, RepChange *c, uint32 ordinal, void *arg);
+
+static void
+each_change(const uint8 *payload, size_t len, VisitChange visit, void *arg)
+{
+	RepPayload *p = palloc(sizeof(RepPayload));
+	uint32 ordinal = 0;
+
+	if (!rep_payload_open(p, payload, len))
+		malformed();
+	while (!rep_payload_at_end(p))
+	{
+		int d = rep_payload_peek(p);
+		RepChange c;
+		const RepDescriptor *desc = NULL;
+
+		room_for(&c);
+		if (d >= 0)
+			desc = catalog_descriptor(p->descriptors[d]);
+		if (d < -1 || (d >= 0 && desc == NULL) || !rep_payload_next(p, desc, &c))
+			malformed();
+		ordinal++;
+		if (d >= 0 && (c.kind == REP_CHANGE_INSERT || c.kind == REP_CHANGE_UPDATE || c.kind == REP_CHANGE_DELETE))
+		{
+			CatalogApply *a = apply_here(p->descriptors[d]);
+
+			if (a && !visit(a, &c, ordinal, arg))
+				break;
+		}
+	}
+	pfree(p);
+}
+
+/* Chunks of the log row: true if it has any. */
+static bool
+is_chunked(const StoreLogRow *row)
+{
+	RepPayload *p = palloc(sizeof(RepPayload));
+	RepChange c;
+	bool chunked;
+
+	chunked = rep_payload_open(p, row->payload, row->payload_len) && rep_payload_peek(p) == -1 &&
+		rep_payload_next(p, NULL, &c) && c.meta == CAPTURE_META_CHUNKED;
+	pfree(p);
+	return chunked;
+}
+
+/* ------------------------------------------------------------ filling */
+
+typedef struct Filling
+{
+	int slot;
+	uint64 position;
+	int32 chunk;
+	Relation spill; /* NULL: to memory */
+} Filling;
+
+static bool
+index_change(CatalogApply *a, RepChange *c, uint32 ordinal, void *arg)
+{
+	Filling *f = arg;
+	Datum key[INDEX_MAX_KEYS];
+	uint64 hash;
+
+	(void) ordinal;
+	if (a->key.ncolumns == 0)
+		return true;
+	change_key(a, c, key);
+	hash = key_hash(a->relid, tuple_key_hash(&a->key, key));
+	if (f->spill)
+		spill_key(f->spill, hash, f->slot, f->position, f->chunk);
+	else
+		add_entry(hash, f->slot, f->position);
+	return true;
+}
+
+static bool
+already_spilled(int slot, uint64 position)
+{
+	/* a large transaction is read once: upto passes it for good, but for our
+	 * own stream's open end, where it is looked up */
+	Relation rel = table_open(identity_table("log_key"), AccessShareLock);
+	SysScanDesc scan;
+	ScanKeyData key[2];
+	HeapTuple tuple;
+	bool found;
+
+	ScanKeyInit(&key[0], 2, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum((int64) position));
+	ScanKeyInit(&key[1], 3, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(node->streams[slot].local_id));
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 2, key);
+	tuple = systable_getnext(scan);
+	found = HeapTupleIsValid(tuple);
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+static void
+index_large(int slot, const StoreLogRow *row, Snapshot snapshot)
+{
+	Filling f = {slot, row->position, 0, NULL};
+	MemoryContext scratch;
+	MemoryContext old;
+	StoreScan *scan;
+	StoreChunkRow chunk;
+
+	if (already_spilled(slot, row->position))
+		return;
+	scratch = AllocSetContextCreate(CurrentMemoryContext, "causaldb chunk keys", ALLOCSET_DEFAULT_SIZES);
+	f.spill = table_open(identity_table("log_key"), RowExclusiveLock);
+	scan = store_chunks_begin(node->streams[slot].local_id, row->xid, -1, snapshot);
+	while (store_chunks_next(scan, &chunk))
+	{
+		f.chunk = chunk.ordinal;
+		old = MemoryContextSwitchTo(scratch);
+		each_change(chunk.payload, chunk.payload_len, index_change, &f);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(scratch);
+	}
+	store_end(scan);
+	table_close(f.spill, RowExclusiveLock);
+	MemoryContextDelete(scratch);
+	CommandCounterIncrement();
+}
+
+/* Reads stream s from upto[s] into the index, to `end`. */
+static void
+fill(int s, uint64 end)
+{
+	uint64 from = Max(upto[s], pg_atomic_read_u64(&node->streams[s].stable));
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "causaldb keys", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old;
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	StoreScan *scan = store_log_begin(node->streams[s].local_id, from, end, snapshot);
+	StoreLogRow row;
+
+	while (store_log_next(scan, &row))
+	{
+		Filling f = {s, row.position, NO_CHUNK, NULL};
+
+		old = MemoryContextSwitchTo(scratch);
+		if (is_chunked(&row))
+			index_large(s, &row, snapshot);
+		else
+			each_change(row.payload, row.payload_len, index_change, &f);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(scratch);
+	}
+	store_end(scan);
+	UnregisterSnapshot(snapshot);
+	MemoryContextDelete(scratch);
+}
+
+/* Makes the index complete for what t has not seen. False: it has seen all. */
+static bool
+catch_up(const Incoming *t)
+{
+	bool any = false;
+	int s;
+
+	for (s = 0; s < group_streams; s++)
+	{
+		uint64 seen = s < t->ndense ? t->dense[s] : 0;
+
+		if (s == t->slot)
+			continue;
+		if (s == node->own_slot)
+		{
+			uint64 commits;
+			uint64 closed;
+
+			if (clock_last_position(node) <= seen)
+				continue;
+			any = true;
+			commits = pg_atomic_read_u64(&node->commits);
+			pg_read_barrier();
+			if (commits == commits_read)
+				continue;
+			closed = clock_closed(node);
+			fill(s, PG_INT64_MAX);
+			upto[s] = Max(upto[s], closed);
+			commits_read = commits;
+		}
+		else if (group_applied[s] > seen)
+		{
+			any = true;
+			if (upto[s] < group_applied[s])
+			{
+				fill(s, group_applied[s]);
+				upto[s] = group_applied[s];
+			}
+		}
+	}
+	return any;
+}
+
+void
+unseen_forget_stable(void)
+{
+	Entry *old_entries;
+	uint32 n = nentries;
+	uint32 i;
+
+	if (n < 4096)
+		return;
+	old_entries = palloc_extended(sizeof(Entry) * n, MCXT_ALLOC_HUGE);
+	memcpy(old_entries, entries, sizeof(Entry) * n);
+	empty_index();
+	for (i = 0; i < n; i++)
+		if (old_entries[i].position > pg_atomic_read_u64(&node->streams[old_entries[i].slot].stable))
+			add_entry(old_entries[i].hash, old_entries[i].slot, old_entries[i].position);
+	pfree(old_entries);
+}
+
+/* ------------------------------------------------------------ finding */
+
+static List *
+add_place(List *places, int slot, uint64 position, int32 chunk)
+{
+	ListCell *lc;
+	Place *p;
+
+	foreach (lc, places)
+	{
+		p = lfirst(lc);
+		if (p->slot == slot && p->position == position && p->chunk == chunk)
+			return places;
+	}
+	p = palloc(sizeof(Place));
+	p->slot = slot;
+	p->position = position;
+	p->chunk = chunk;
+	return lappend(places, p);
+}
+
+static bool
+has_seen(const Incoming *t, int slot, uint64 position)
+{
+	return slot == t->slot || (slot < t->ndense && position <= t->dense[slot]);
+}
+
+static List *
+spilled_places(const Incoming *t, uint64 hash, List *places)
+{
+	Relation rel = table_open(identity_table("log_key"), AccessShareLock);
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple tuple;
+	List *indexes = RelationGetIndexList(rel);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum((int64) hash));
+	scan = systable_beginscan(rel, linitial_oid(indexes), true, snapshot, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Datum values[4];
+		bool nulls[4];
+		int slot;
+
+		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
+		slot = shmem_find_stream_by_local(node, DatumGetInt32(values[2]));
+		if (slot >= 0 && !has_seen(t, slot, (uint64) DatumGetInt64(values[1])))
+			places = add_place(places, slot, (uint64) DatumGetInt64(values[1]), DatumGetInt32(values[3]));
+	}
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+	return places;
+}
+
+typedef struct Collecting
+{
+	Oid relid;
+	const Datum *key; /* NULL: any INSERT */
+	CatalogApply *apply;
+	int slot;
+	StoreLogRow *row;
+	const uint64 *deps;
+	uint32 base; /* added to ordinals */
+	UnseenOps *out;
+	int room;
+} Collecting;
+
+static RepValue
+copy_value(const RepValue *v)
+{
+	RepValue copy = *v;
+
+	if (!v->null && v->len > 0)
+	{
+		uint8 *data = palloc(v->len);
+
+		memcpy(data, v->data, v->len);
+		copy.data = data;
+	}
+	return copy;
+}
+
+/* The operation's field writes, numbered by local attribute. */
+static void
+set_writes(UnseenOp *u)
+{
+	const RepChange *c = &u->change;
+	CatalogApply *a = u->apply;
+	RepWrite *writes;
+	uint32 n = 0;
+	uint32 i;
+
+	if (c->kind == REP_CHANGE_DELETE)
+		return;
+	if (c->kind == REP_CHANGE_INSERT)
+	{
+		writes = palloc(sizeof(RepWrite) * Max(a->descriptor.ncolumns, 1));
+		for (i = 0; i < a->descriptor.ncolumns; i++)
+		{
+			writes[n].field = (uint32) a->attnums[i];
+			writes[n++].kind = REP_WRITE_SET;
+		}
+	}
+	else
+	{
+		writes = palloc(sizeof(RepWrite) * Max(c->nfields, 1));
+		for (i = 0; i < c->nfields; i++)
+		{
+			uint32 column = c->fields[i].column;
+
+			writes[n].field = (uint32) a->attnums[column];
+			writes[n++].kind = a->descriptor.columns[column].rule == REP_RULE_COUNTER && !c->fields[i].base
+				? REP_WRITE_DELTA
+				: REP_WRITE_SET;
+		}
+	}
+	u->op.writes = writes;
+	u->op.nwrites = n;
+}
+
+static bool
+collect_change(CatalogApply *a, RepChange *c, uint32 ordinal, void *arg)
+{
+	Collecting *k = arg;
+	UnseenOp *u;
+	uint32 i;
+
+	if (a->relid != k->relid)
+		return true;
+	if (k->key)
+	{
+		Datum key[INDEX_MAX_KEYS];
+
+		if (a->key.ncolumns != k->apply->key.ncolumns)
+			return true;
+		change_key(a, c, key);
+		if (!tuple_key_equal(&k->apply->key, key, k->key))
+			return true;
+	}
+	else if (c->kind != REP_CHANGE_INSERT)
+		return true;
+
+	if (k->out->n == k->room)
+	{
+		k->room = Max(8, k->room * 2);
+		k->out->details = k->out->details ? repalloc_huge(k->out->details, sizeof(UnseenOp) * k->room)
+										  : palloc(sizeof(UnseenOp) * k->room);
+	}
+	u = &k->out->details[k->out->n++];
+	memset(u, 0, sizeof(*u));
+	u->apply = a;
+	u->change = *c;
+	u->op.stamp.hlc = k->row->position;
+	u->op.stamp.stream = node->streams[k->slot].id;
+	u->op.slot = (uint32) k->slot;
+	u->op.ordinal = k->base + ordinal;
+	u->op.deps = k->deps;
+	u->op.ndeps = REP_MAX_STREAMS;
+	u->op.kind = (RepOpKind) c->kind;
+
+	/* values outlive the scratch arrays and the log row */
+	if (c->kind == REP_CHANGE_UPDATE)
+	{
+		u->change.fields = palloc(sizeof(RepField) * Max(c->nfields, 1));
+		for (i = 0; i < c->nfields; i++)
+		{
+			u->change.fields[i] = c->fields[i];
+			u->change.fields[i].before = copy_value(&c->fields[i].before);
+			u->change.fields[i].after = copy_value(&c->fields[i].after);
+		}
+	}
+	else
+	{
+		u->change.row = palloc(sizeof(RepValue) * a->descriptor.ncolumns);
+		for (i = 0; i < a->descriptor.ncolumns; i++)
+			u->change.row[i] = copy_value(&c->row[i]);
+	}
+	set_writes(u);
+	return true;
+}
+
+static uint64 *
+dense_deps(const StoreLogRow *row)
+{
+	StoreDep *deps = palloc(sizeof(StoreDep) * REP_MAX_STREAMS);
+	uint64 *dense = palloc0(sizeof(uint64) * REP_MAX_STREAMS);
+	int n = store_decode_deps(row->deps, row->deps_len, row->position, deps, REP_MAX_STREAMS);
+	int i;
+
+	for (i = 0; i < n; i++)
+	{
+		int slot = shmem_find_stream_by_local(node, deps[i].stream);
+
+		if (slot >= 0)
+			dense[slot] = deps[i].position;
+	}
+	pfree(deps);
+	return dense;
+}
+
+/* Operations of one transaction (or one chunk of it) on the row. */
+static void
+collect(Collecting *k, const Place *place, Snapshot snapshot)
+{
+	StoreLogRow row;
+
+	if (!store_log_fetch(node->streams[place->slot].local_id, place->position, snapshot, &row))
+		return; /* its group was rolled back */
+	k->slot = place->slot;
+	k->row = &row;
+	k->deps = dense_deps(&row);
+	k->base = 0;
+	if (place->chunk == NO_CHUNK)
+		each_change(row.payload, row.payload_len, collect_change, k);
+	else
+	{
+		StoreChunkRow chunk;
+		StoreScan *scan = store_chunks_begin(row.stream, row.xid, place->chunk - 1, snapshot);
+
+		/* ordinals of later chunks are above those of earlier ones */
+		k->base = (uint32) place->chunk << 16;
+		if (store_chunks_next(scan, &chunk) && chunk.ordinal == place->chunk)
+			each_change(chunk.payload, chunk.payload_len, collect_change, k);
+		store_end(scan);
+	}
+}
+
+void
+unseen_find(const Incoming *t, CatalogApply *apply, const Datum *key, UnseenOps *out)
+{
+	Collecting k = {.relid = apply->relid, .key = key, .apply = apply, .out = out};
+	List *places = NIL;
+	ListCell *lc;
+	Bucket *bucket;
+	Snapshot snapshot;
+	uint64 hash;
+	uint32 i;
+	int n;
+
+	memset(out, 0, sizeof(*out));
+	if (!catch_up(t))
+		return;
+	hash = key_hash(apply->relid, tuple_key_hash(&apply->key, key));
+	bucket = hash_search(buckets, &hash, HASH_FIND, NULL);
+	for (i = bucket ? bucket->first : 0; i != 0; i = entries[i - 1].next)
+		if (!has_seen(t, entries[i - 1].slot, entries[i - 1].position))
+			places = add_place(places, entries[i - 1].slot, entries[i - 1].position, NO_CHUNK);
+	if (spilled)
+		places = spilled_places(t, hash, places);
+	if (places == NIL)
+		return;
+
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	foreach (lc, places)
+		collect(&k, lfirst(lc), snapshot);
+	UnregisterSnapshot(snapshot);
+	out->ops = palloc(sizeof(RepOp) * Max(out->n, 1));
+	for (n = 0; n < out->n; n++)
+		out->ops[n] = out->details[n].op;
+}
+
+int
+unseen_inserts(const Incoming *t, CatalogApply *apply, UnseenVisit visit, void *arg)
+{
+	int visited = 0;
+	int s;
+	Snapshot snapshot;
+
+	if (!catch_up(t))
+		return 0;
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	for (s = 0; s < group_streams; s++)
+	{
+		StoreScan *scan;
+		StoreLogRow row;
+		uint64 seen = s < t->ndense ? t->dense[s] : 0;
+
+		if (s == t->slot)
+			continue;
+		scan = store_log_begin(node->streams[s].local_id, seen,
+							   s == node->own_slot ? PG_INT64_MAX : group_applied[s], snapshot);
+		while (store_log_next(scan, &row))
+		{
+			UnseenOps ops = {0};
+			Collecting k = {.relid = apply->relid, .apply = apply, .out = &ops, .slot = s, .row = &row};
+			int i;
+
+			k.deps = dense_deps(&row);
+			if (is_chunked(&row))
+			{
+				StoreChunkRow chunk;
+				StoreScan *chunks = store_chunks_begin(row.stream, row.xid, -1, snapshot);
+
+				while (store_chunks_next(chunks, &chunk))
+				{
+					each_change(chunk.payload, chunk.payload_len, collect_change, &k);
+					for (i = 0; i < ops.n; i++)
+						visit(&ops.details[i], arg);
+					visited += ops.n;
+					ops.n = 0;
+				}
+				store_end(chunks);
+			}
+			else
+				each_change(row.payload, row.payload_len, collect_change, &k);
+			for (i = 0; i < ops.n; i++)
+				visit(&ops.details[i], arg);
+			visited += ops.n;
+		}
+		store_end(scan);
+	}
+	UnregisterSnapshot(snapshot);
+	return visited;
+}
+
+static int
+column_of(const UnseenOp *op, AttrNumber attnum)
+{
+	uint32 i;
+
+	for (i = 0; i < op->apply->descriptor.ncolumns; i++)
+		if (op->apply->attnums[i] == attnum)
+			return (int) i;
+	return -1;
+}
+
+static const RepField *
+field_of(const UnseenOp *op, int column)
+{
+	uint32 i;
+
+	for (i = 0; i < op->change.nfields; i++)
+		if ((int) op->change.fields[i].column == column)
+			return &op->change.fields[i];
+	return NULL;
+}
+
+const RepValue *
+unseen_after(const UnseenOp *op, AttrNumber attnum)
+{
+	int column = column_of(op, attnum);
+	const RepField *f;
+
+	if (column < 0 || op->op.kind == REP_OP_DELETE)
+		return NULL;
+	if (op->op.kind == REP_OP_INSERT)
+		return &op->change.row[column];
+	f = field_of(op, column);
+	return f ? &f->after : NULL;
+}
+
+const RepValue *
+unseen_before(const UnseenOp *op, AttrNumber attnum)
+{
+	int column = column_of(op, attnum);
+	const RepField *f;
+
+	if (column < 0 || op->op.kind == REP_OP_INSERT)
+		return NULL;
+	if (op->op.kind == REP_OP_DELETE)
+		return &op->change.row[column];
+	f = field_of(op, column);
+	return f ? &f->before : NULL;
+}
