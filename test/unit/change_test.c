@@ -279,7 +279,10 @@ bad_descriptors(void)
 	CHECK(!sound(&d));
 }
 
-/* Opens a payload of one descriptor with these bytes as its first change. */
+/*
+ * Opens a payload of one descriptor with these bytes as its first change; its
+ * arrays have exactly the room that is asked for.
+ */
 static bool
 change_decodes(const RepDescriptor *d, const char *bytes, size_t len)
 {
@@ -287,13 +290,21 @@ change_decodes(const RepDescriptor *d, const char *bytes, size_t len)
 	RepChange c;
 	RepWriter w;
 	uint8_t b[200];
+	bool decoded;
 
-	walk_room(&c, &got_room);
+	c.key = unit_exact_copy(want_room.key, d->nkeys * sizeof(RepValue));
+	c.row = unit_exact_copy(want_room.row, d->ncolumns * sizeof(RepValue));
+	c.fields =
+		unit_exact_copy(want_room.fields, d->ncolumns * sizeof(RepField));
 	rep_writer_init(&w, b, sizeof(b));
 	rep_payload_begin(&w, &d->hash, 1);
 	rep_write_bytes(&w, bytes, len);
-	return rep_payload_open(&p, b, w.len) && rep_payload_next(&p, d, &c) &&
-		   rep_payload_at_end(&p);
+	decoded = rep_payload_open(&p, b, w.len) && rep_payload_next(&p, d, &c) &&
+			  rep_payload_at_end(&p);
+	free(c.key);
+	free(c.row);
+	free(c.fields);
+	return decoded;
 }
 
 #define DECODES(d, bytes) change_decodes((d), (bytes), sizeof(bytes) - 1)
@@ -320,6 +331,7 @@ bad_changes(void)
 	CHECK(!DECODES(&d, "\2\0\2k\2\2\0\0\0\0\2x"));      /* descending */
 	CHECK(!DECODES(&d, "\2\0\2k\2\2\0\0\2\0\2x"));      /* twice */
 	CHECK(!DECODES(&d, "\2\0\2k\3\0\0\0\2\0\0\4\0\0")); /* three of two */
+	CHECK(!DECODES(&d, "\2\0\2k\3\0\0\0\2\0\0\2\0\0"));
 
 	CHECK(DECODES(&d, "\3\0\2k\0"));
 	CHECK(!DECODES(&keyless, "\3\0\2k\0"));

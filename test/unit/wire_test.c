@@ -155,12 +155,108 @@ header_errors(void)
 		CHECK(strcmp(rep_frame_error((RepFrameError) e),
 					 "unknown frame error") != 0);
 
+	/* one byte more than the header says */
+	f = unit_exact_copy(room, len + 1);
+	CHECK(open_error(f, len + 1) == REP_FRAME_SHORT);
+	free(f);
+
 	/* a frame that does not fit is no frame */
 	rep_writer_init(&w, tiny, sizeof(tiny));
 	rep_frame_begin(&w);
 	rep_write_u32(&w, 7);
 	rep_frame_end(&w, REP_FRAME_ANSWER);
 	CHECK(w.full && w.len == REP_FRAME_HEADER + 4);
+
+	/* nor is one too long to be sent; its bytes are not even looked at */
+	w = (RepWriter){ .data = tiny, .cap = SIZE_MAX, .len = REP_MAX_FRAME + 1 };
+	rep_frame_end(&w, REP_FRAME_ANSWER);
+	CHECK(w.full);
+}
+
+/* The header itself is under the checksum, bit by bit. */
+static void
+header_is_checked(void)
+{
+	UnitRng rng = { unit_seed() };
+
+	for (int round = 0; round < 50; round++)
+	{
+		size_t len = random_frame(&rng);
+
+		for (size_t bit = 0; bit < REP_FRAME_HEADER * 8; bit++)
+		{
+			RepFrameError e;
+
+			room[bit / 8] ^= (uint8_t) (1 << bit % 8);
+			e = open_error(room, len);
+			CHECK(e != REP_FRAME_OK);
+			if (bit / 8 == 3)
+				CHECK(e == REP_FRAME_CHECKSUM);
+			room[bit / 8] ^= (uint8_t) (1 << bit % 8);
+		}
+	}
+}
+
+/* A body that goes on after its end. */
+static void
+trailing_bytes(void)
+{
+	UnitRng rng = { unit_seed() };
+
+	for (int round = 0; round < 200; round++)
+	{
+		size_t len = random_frame(&rng) + 1;
+		RepVersion entries[REP_MAX_VECTOR];
+		RepHello hello = { .applied = { entries, 0, REP_MAX_VECTOR } };
+		RepAnswer answer = { .applied = { entries, 0, REP_MAX_VECTOR } };
+		RepFrameType type;
+		RepReader body;
+
+		room[len - 1] = 0;
+		walk_fix_header(room, len);
+		CHECK(walk_frame(room, len) == WALK_REJECTED);
+		CHECK(rep_frame_open(room, len, &type, &body) == REP_FRAME_OK);
+		if (type == REP_FRAME_HELLO)
+			CHECK(!rep_hello_decode(&body, &hello));
+		if (type == REP_FRAME_ANSWER)
+			CHECK(!rep_answer_decode(&body, &answer));
+	}
+}
+
+static bool
+count_is_taken(uint64_t n)
+{
+	static uint8_t b[REP_MAX_FRAME_TRANSACTIONS * 6];
+	RepInterval i;
+	RepReader r;
+	RepWriter w;
+
+	rep_writer_init(&w, b, sizeof(b));
+	rep_write_varint(&w, n);
+	rep_reader_init(&r, b, sizeof(b));
+	return rep_interval_decode_count(&r, &i) && i.ntransactions == n;
+}
+
+static void
+counts_are_bounded(void)
+{
+	RepVersion deps[] = { { { 2, 9 }, 4 }, { { 3, 9 }, 4 } };
+	RepVersion back_room[1];
+	RepTransaction t = { .position = 9, .deps = { deps, 2, 2 } };
+	RepTransaction back = { .deps = { back_room, 0, 1 } };
+	uint8_t b[100];
+	RepWriter w;
+	RepReader r;
+
+	CHECK(count_is_taken(REP_MAX_FRAME_TRANSACTIONS));
+	CHECK(!count_is_taken(REP_MAX_FRAME_TRANSACTIONS + 1));
+	CHECK(!count_is_taken(UINT64_MAX));
+
+	/* more deps than the caller has room for */
+	rep_writer_init(&w, b, sizeof(b));
+	rep_transaction_encode(&t, &w);
+	rep_reader_init(&r, b, w.len);
+	CHECK(!rep_transaction_decode(&r, &back) && back.deps.len == 0);
 }
 
 static bool
@@ -315,6 +411,9 @@ main(int argc, char **argv)
 	unit_run("frames travel; every truncation is rejected", whole_and_cut);
 	unit_run("damaged frames are rejected or mean what they say", damaged);
 	unit_run("each fault of a header has its error", header_errors);
+	unit_run("the header is under the checksum too", header_is_checked);
+	unit_run("a body that goes on after its end is rejected", trailing_bytes);
+	unit_run("counts are bounded before anybody loops", counts_are_bounded);
 	unit_run("positions and deps stay in their interval", interval_rules);
 	unit_run("acks name the position from which they hold",
 			 acks_need_a_position);
