@@ -17,6 +17,9 @@ BEGIN
 END
 $$;
 
+-- ours, or an error: never a schema that somebody else made before
+CREATE SCHEMA causaldb;
+COMMENT ON SCHEMA causaldb IS 'what causaldb keeps and offers';
 GRANT USAGE ON SCHEMA causaldb TO PUBLIC;
 
 -- ---------------------------------------------------------------- tables
