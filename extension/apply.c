@@ -99,6 +99,7 @@ static int in_group; /* transactions */
 static int limit = 1; /* transactions a group may have */
 static int careful; /* transactions still to be tried one by one, marked */
 static int current; /* lane of the transaction being applied, or -1 */
+static int last_lane; /* of the group's last transaction */
 static Incoming incoming;
 static ApplyEffects effects;
 static int first_lane; /* round robin */
@@ -325,28 +326,32 @@ commit_group(void)
 /* ------------------------------------------------------------ failing */
 
 static void
-stall(int s, const ErrorData *error)
+stall(int s, uint64 position, const ErrorData *error)
 {
 	Lane *lane = &lanes[s];
 	int delay = Min(FIRST_RETRY_MS << Min(lane->retries, 16), guc_stall_retry_max);
 
 	ereport(LOG,
 			(errmsg("causaldb: stream %d is stalled at " UINT64_FORMAT ": %s",
-					node->streams[s].local_id, incoming.stamp.hlc, error->message),
+					node->streams[s].local_id, position, error->message),
 			 error->context ? errcontext("%s", error->context) : 0));
-	stall_record(node->streams[s].local_id, incoming.stamp.hlc, error, apply_transaction_relation());
+	stall_record(node->streams[s].local_id, position, error, apply_transaction_relation());
 	lane->stalled = lane->marked = true;
 	lane->retries++;
 	lane->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay);
-	show_blocked(s, incoming.stamp.hlc, (RepStreamId){0, 0}, 0, true);
+	show_blocked(s, position, (RepStreamId){0, 0}, 0, true);
 }
 
 /* The group has failed; decides how it goes on. */
 static void
 recover(ErrorData *error)
 {
-	int s = current;
-	bool was_alone = in_group == 0;
+	/* while it applied one, or as it committed what it had applied */
+	bool applying = current >= 0;
+	bool was_alone = in_group == (applying ? 0 : 1);
+	int s = applying ? current : last_lane;
+	uint64 position = applying ? incoming.stamp.hlc : lanes[s].last_position;
+	bool none = !applying && in_group == 0;
 
 	AbortCurrentTransaction();
 	target_abort_group();
@@ -357,7 +362,7 @@ recover(ErrorData *error)
 	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
 	node->lock_wait_since = 0;
 	LWLockRelease(&node->lock);
-	if (s < 0)
+	if (none)
 		ThrowErrorData(error); /* not of a transaction: the worker starts anew */
 	if (!was_alone)
 		return; /* tried again, alone */
@@ -379,7 +384,7 @@ recover(ErrorData *error)
 		default:
 			break;
 	}
-	stall(s, error);
+	stall(s, position, error);
 }
 
 /* ------------------------------------------------------------ one pass */
@@ -423,7 +428,7 @@ mark_try(int s)
 	CommitTransactionCommand();
 	if (incoming.aside)
 		return true;
-	stall(s, stall_crash_error(crashes));
+	stall(s, incoming.stamp.hlc, stall_crash_error(crashes));
 	lane->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), guc_stall_retry_max);
 	return false;
 }
@@ -451,6 +456,7 @@ apply_one(int s)
 	else
 		lane->chain_known = false;
 	current = -1;
+	last_lane = s;
 	in_group++;
 	if (in_group > 1)
 		DEBUG_POINT("apply_mid_group");

@@ -10,6 +10,7 @@
 #include "catalog.h"
 #include "change.h"
 #include "errors.h"
+#include "meta.h"
 #include "outbox.h"
 #include "store.h"
 

@@ -11,10 +11,12 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
+#include "parser/parse_func.h"
 #include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
@@ -129,7 +131,7 @@ fires_on_replica(Relation rel)
 		Trigger *trigger = &desc->triggers[i];
 
 		if ((trigger->tgenabled == TRIGGER_FIRES_ON_REPLICA || trigger->tgenabled == TRIGGER_FIRES_ALWAYS) &&
-			trigger->tgfoid != capture_function() && !TRIGGER_FOR_TRUNCATE(trigger->tgtype))
+			trigger->tgfoid != capture_function() && (trigger->tgtype & TRIGGER_TYPE_TRUNCATE) == 0)
 			return true;
 	}
 	return false;

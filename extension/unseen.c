@@ -28,6 +28,7 @@
 #include "clock.h"
 #include "errors.h"
 #include "identity.h"
+#include "meta.h"
 #include "store.h"
 #include "unseen.h"
 
@@ -279,7 +280,7 @@ is_chunked(const StoreLogRow *row)
 	bool chunked;
 
 	chunked = rep_payload_open(p, row->payload, row->payload_len) && rep_payload_peek(p) == -1 &&
-		rep_payload_next(p, NULL, &c) && c.meta == CAPTURE_META_CHUNKED;
+		rep_payload_next(p, NULL, &c) && c.meta == META_CHUNKED;
 	pfree(p);
 	return chunked;
 }
