@@ -9,6 +9,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
+#include "admin.h"
 #include "clock.h"
 #include "guc.h"
 #include "shmem.h"
@@ -27,6 +28,7 @@ _PG_init(void)
 {
 	guc_init();
 	clock_init();
+	admin_init();
 	if (process_shared_preload_libraries_in_progress)
 	{
 		shmem_init();

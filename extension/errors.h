@@ -20,5 +20,7 @@
 #define ERRORS_NOT_YET ERRCODE_FEATURE_NOT_SUPPORTED
 /* bytes from a peer or a table that no writer of ours wrote: XX001 */
 #define ERRORS_MALFORMED ERRCODE_DATA_CORRUPTED
+/* a wait for other nodes is over its time: 57P03 */
+#define ERRORS_TIMED_OUT ERRCODE_CANNOT_CONNECT_NOW
 
 #endif

@@ -22,6 +22,9 @@
 
 #include "postgres.h"
 
+#include "remote.h"
+#include "shmem.h"
+
 typedef struct Member
 {
 	int32 id;
@@ -32,8 +35,37 @@ typedef struct Member
 	bytea *base; /* encoded vector, or NULL */
 } Member;
 
-/* Applies a META_NODE change; idempotent. ERROR XX001 if malformed. */
+/*
+ * The shared state of this database, which is a node of a cluster; else ERROR
+ * 55000 that says what to type.
+ */
+extern NodeShared *member_node(void);
+/* Only that the library was preloaded; else the same. */
+extern void member_need_preload(void);
+
+/*
+ * create_cluster and join_cluster begin with it: refuses where this database
+ * is a node already, and waits until no writer of a tagged table is open, so
+ * that none is history only at its commit. Holds the locks that keep it so
+ * to the end of the transaction.
+ */
+extern void member_begin_founding(void);
+
+/*
+ * The connection leads to this very database: what this transaction locks is
+ * seen locked over there.
+ */
+extern bool member_leads_here(Remote *remote);
+/*
+ * ERROR 22023 if the connection string leads to another database; WARNING if
+ * it leads nowhere now, since only the others need to get through by it.
+ */
+extern void member_check_dsn(const char *dsn);
+
+/* Applies a META_NODE change; idempotent. ERROR XX001 if it names nobody. */
 extern void member_apply(const char *json);
+/* Carries it out here and records it for the others. */
+extern void member_change(const char *json);
 
 /* One member or NULL; palloc'd. */
 extern Member *member_by_id(int32 id);
