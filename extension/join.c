@@ -1,0 +1,601 @@
+/*
+ * join.c
+ *		See join.h.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "nodes/makefuncs.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+
+#include "capture.h"
+#include "clock.h"
+#include "debug_point.h"
+#include "errors.h"
+#include "identity.h"
+#include "join.h"
+#include "local.h"
+#include "member.h"
+#include "remote.h"
+#include "schema_copy.h"
+#include "table_copy.h"
+#include "tags.h"
+
+#define CONNECT_TIMEOUT_MS 10000
+
+PG_FUNCTION_INFO_V1(causaldb_join_cluster);
+PG_FUNCTION_INFO_V1(causaldb_closed_position);
+PG_FUNCTION_INFO_V1(causaldb_make_durable);
+
+typedef enum CopyWhat
+{
+	COPY_NONE, /* the tables are equal already */
+	COPY_DATA, /* rows of tagged tables */
+	COPY_ALL   /* schema, and rows of all tables */
+} CopyWhat;
+
+/* one join on its way */
+typedef struct Joiner
+{
+	const char *name;
+	const char *dsn;
+	const char *via;
+	const char *role;
+	CopyWhat copy;
+	Remote *source;       /* the node that via leads to */
+	char *source_node;    /* its id; in decimal, as the others here */
+	char *coordinator;    /* id */
+	char *coordinator_dsn;
+	char *cluster;
+	char *id;             /* ours */
+	char *closed;         /* position of the source's live stream */
+	char *source_boot;    /* of that stream */
+} Joiner;
+
+/* ------------------------------------------------------------ the source's side */
+
+/* causaldb.closed_position() returns int8; see causaldb--1.0.sql */
+Datum
+causaldb_closed_position(PG_FUNCTION_ARGS)
+{
+	NodeShared *node = member_node();
+
+	(void) fcinfo;
+	if (clock_state(node) != NODE_OPEN)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("this node is not ready yet"),
+				 errhint("Type SELECT causaldb.wait_until_ready(); there first.")));
+	PG_RETURN_INT64((int64) clock_closed(node));
+}
+
+/* causaldb.make_durable() */
+Datum
+causaldb_make_durable(PG_FUNCTION_ARGS)
+{
+	(void) fcinfo;
+	(void) GetCurrentTransactionId();
+	ForceSyncCommit();
+	PG_RETURN_VOID();
+}
+
+/* ------------------------------------------------------------ arguments */
+
+static CopyWhat
+read_copy(const char *copy)
+{
+	if (strcmp(copy, "none") == 0)
+		return COPY_NONE;
+	if (strcmp(copy, "data") == 0)
+		return COPY_DATA;
+	if (strcmp(copy, "all") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown kind of copy: \"%s\"", copy),
+				 errhint("Type 'none' if the tables are equal already, 'data' for the rows of tagged tables, 'all' for schema and all rows.")));
+	return COPY_ALL;
+}
+
+static void
+check_role(const char *role)
+{
+	if (strcmp(role, "witness") == 0)
+		ereport(ERROR,
+				(errcode(ERRORS_NOT_YET), errmsg("the role witness is not available yet"),
+				 errhint("Type 'member'.")));
+	if (strcmp(role, "member") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown role: \"%s\"", role),
+				 errhint("Type 'member'.")));
+}
+
+static void
+read_arguments(Joiner *join, FunctionCallInfo fcinfo)
+{
+	static const char *const names[] = {"the node's name", "the connection string",
+										"the connection string via", "copy", "role"};
+	int i;
+
+	for (i = 0; i < (int) lengthof(names); i++)
+		if (PG_ARGISNULL(i))
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+							errmsg("%s must not be null", names[i])));
+	join->name = NameStr(*PG_GETARG_NAME(0));
+	join->dsn = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	join->via = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	join->copy = read_copy(text_to_cstring(PG_GETARG_TEXT_PP(3)));
+	join->role = text_to_cstring(PG_GETARG_TEXT_PP(4));
+	check_role(join->role);
+	remote_check_dsn(join->dsn);
+	remote_check_dsn(join->via);
+}
+
+/* ------------------------------------------------------------ 1. the source */
+
+static void
+check_source_database(Joiner *join)
+{
+	RemoteRows *rows = remote_query(join->source,
+									"SELECT pg_encoding_to_char(encoding), datcollate,"
+									" EXISTS (SELECT FROM pg_extension WHERE extname = 'causaldb')"
+									" FROM pg_database WHERE datname = current_database()",
+									0, NULL);
+
+	if (REMOTE_VALUE(rows, 0, 2)[0] != 't')
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("causaldb is not installed in the database that via leads to"),
+				 errhint("There, type CREATE EXTENSION causaldb and SELECT causaldb.create_cluster(...), or correct the connection string.")));
+	if (strcmp(REMOTE_VALUE(rows, 0, 0), GetDatabaseEncodingName()) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("the nodes of a cluster need the same server encoding"),
+				 errdetail("This database has %s, the other one %s.", GetDatabaseEncodingName(),
+						   REMOTE_VALUE(rows, 0, 0)),
+				 errhint("Join with a database made by CREATE DATABASE ... ENCODING '%s' TEMPLATE template0.",
+						 REMOTE_VALUE(rows, 0, 0))));
+}
+
+static void
+ask_source(Joiner *join)
+{
+	RemoteRows *rows;
+
+	join->source = remote_connect(join->via, "the node that via leads to", CONNECT_TIMEOUT_MS);
+	if (member_leads_here(join->source))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("via leads to this database itself"),
+				 errhint("It has to be the connection string of a node of the cluster to join.")));
+	check_source_database(join);
+	rows = remote_query(join->source,
+						"SELECT l.node, l.coordinator, l.cluster, c.dsn"
+						" FROM causaldb.local_node l JOIN causaldb.node c ON c.id = l.coordinator",
+						0, NULL);
+	if (rows->nrows != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the database that via leads to is not a node of a cluster"),
+				 errhint("There, type SELECT causaldb.create_cluster('n1', 'host=... dbname=...') first.")));
+	join->source_node = REMOTE_VALUE(rows, 0, 0);
+	join->coordinator = REMOTE_VALUE(rows, 0, 1);
+	join->cluster = REMOTE_VALUE(rows, 0, 2);
+	join->coordinator_dsn = REMOTE_VALUE(rows, 0, 3);
+}
+
+/* ------------------------------------------------------------ tables */
+
+/*
+ * Tables whose rows are copied: schema, name, what COPY reads, columns (a
+ * JSON array of names). Tagged ones bring the columns that travel; for 'all'
+ * every table brings every column that is not computed.
+ */
+static const char *const TAGGED_TABLES =
+	"SELECT n.nspname, c.relname,"
+	" CASE c.relkind WHEN 'r' THEN format('%I.%I (%s)', n.nspname, c.relname, x.list)"
+	" ELSE format('(SELECT %s FROM %I.%I)', x.list, n.nspname, c.relname) END, x.names"
+	" FROM causaldb.tag t"
+	" JOIN pg_class c ON c.oid = t.relid JOIN pg_namespace n ON n.oid = c.relnamespace"
+	" CROSS JOIN LATERAL (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) AS list,"
+	"  string_agg(encode(convert_to(a.attname, 'UTF8'), 'hex'), ' ' ORDER BY a.attnum) AS names"
+	"  FROM pg_attribute a"
+	"  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''"
+	"  AND (t.whole"
+	"   OR EXISTS (SELECT FROM causaldb.tag_column k WHERE k.relid = c.oid AND k.attnum = a.attnum)"
+	"   OR EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary"
+	"    AND a.attnum = ANY (i.indkey)))) x"
+	" WHERE t.level <> 'none' AND x.list IS NOT NULL"
+	" AND NOT EXISTS (SELECT FROM pg_partition_ancestors(c.oid) p JOIN causaldb.tag u ON u.relid = p"
+	"  WHERE p <> c.oid AND u.level <> 'none')"
+	" ORDER BY 1, 2";
+
+static const char *const ALL_TABLES =
+	"SELECT n.nspname, c.relname, format('%I.%I (%s)', n.nspname, c.relname, x.list), x.names"
+	" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+	" CROSS JOIN LATERAL (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) AS list,"
+	"  string_agg(encode(convert_to(a.attname, 'UTF8'), 'hex'), ' ' ORDER BY a.attnum) AS names"
+	"  FROM pg_attribute a"
+	"  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '') x"
+	" WHERE c.relkind = 'r' AND c.relpersistence <> 't'"
+	" AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'causaldb') AND n.nspname !~ '^pg_toast'"
+	" AND x.list IS NOT NULL"
+	" AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass"
+	"  AND d.objid = c.oid AND d.deptype = 'e')"
+	" ORDER BY 1, 2";
+
+static Oid
+find_table(const char *schema, const char *name, LOCKMODE lock)
+{
+	return RangeVarGetRelid(makeRangeVar(pstrdup(schema), pstrdup(name), -1), lock, true);
+}
+
+/* With copy 'all' nothing may be there yet; else everything, and empty. */
+static void
+check_table(Joiner *join, const char *schema, const char *name)
+{
+	Oid relid = find_table(schema, name, NoLock);
+	char *qualified = quote_qualified_identifier(schema, name);
+
+	if (join->copy == COPY_ALL && OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table %s exists here already", qualified),
+				 errdetail("copy => 'all' brings schema and rows of every table."),
+				 errhint("Type DROP TABLE %s; or join with copy => 'data' if the schema is here.", qualified)));
+	if (join->copy != COPY_ALL && !OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table %s does not exist here", qualified),
+				 errdetail("It is tagged in the cluster."),
+				 errhint("Create it as it is there, or join with copy => 'all'.")));
+	if (join->copy == COPY_DATA && !table_copy_is_empty(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table %s is not empty", qualified),
+				 errdetail("Its rows are to be copied from the cluster."),
+				 errhint("Type TRUNCATE %s; or join with copy => 'none' if the tables are equal already.", qualified)));
+}
+
+/* Before anything is changed anywhere. */
+static void
+check_tables(Joiner *join)
+{
+	RemoteRows *tables = remote_query(join->source,
+									  join->copy == COPY_ALL ? ALL_TABLES : TAGGED_TABLES, 0, NULL);
+	int i;
+
+	for (i = 0; i < tables->nrows; i++)
+		check_table(join, REMOTE_VALUE(tables, i, 0), REMOTE_VALUE(tables, i, 1));
+}
+
+/* Column names, which came in hex so that any of them can be told apart. */
+static List *
+read_names(char *hex)
+{
+	List *names = NIL;
+	char *save = NULL;
+	char *one;
+
+	for (one = strtok_r(hex, " ", &save); one; one = strtok_r(NULL, " ", &save))
+	{
+		size_t len = strlen(one);
+		char *name = palloc0(len / 2 + 1);
+
+		(void) hex_decode(one, len, name);
+		name = pg_any_to_server(name, (int) len / 2, PG_UTF8);
+		names = lappend(names, makeString(name));
+	}
+	return names;
+}
+
+static void
+copy_rows(Joiner *join)
+{
+	RemoteRows *tables = remote_query(join->source,
+									  join->copy == COPY_ALL ? ALL_TABLES : TAGGED_TABLES, 0, NULL);
+	int i;
+
+	for (i = 0; i < tables->nrows; i++)
+	{
+		char *schema = REMOTE_VALUE(tables, i, 0);
+		char *name = REMOTE_VALUE(tables, i, 1);
+		TableCopy what = {
+			.relid = find_table(schema, name, ShareRowExclusiveLock),
+			.from = REMOTE_VALUE(tables, i, 2),
+			.columns = read_names(REMOTE_VALUE(tables, i, 3)),
+			.check_rights = true,
+		};
+		uint64 rows;
+
+		if (!OidIsValid(what.relid) || join->copy == COPY_DATA)
+			check_table(join, schema, name);
+		rows = table_copy(join->source, &what);
+		ereport(NOTICE,
+				(errmsg("copied " UINT64_FORMAT " rows of table %s (%d of %d)", rows,
+						quote_qualified_identifier(schema, name), i + 1, tables->nrows)));
+	}
+}
+
+/* Sequences go on where the source's stand; for copy 'all'. */
+static void
+copy_sequences(Joiner *join)
+{
+	RemoteRows *rows = remote_query(join->source,
+									"SELECT format('%I.%I', schemaname, sequencename), last_value"
+									" FROM pg_sequences WHERE last_value IS NOT NULL"
+									" AND schemaname <> 'causaldb' ORDER BY 1",
+									0, NULL);
+	int i;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	for (i = 0; i < rows->nrows; i++)
+		if (SPI_execute(psprintf("SELECT pg_catalog.setval(%s::pg_catalog.regclass, %s)",
+								 quote_literal_cstr(REMOTE_VALUE(rows, i, 0)), REMOTE_VALUE(rows, i, 1)),
+						false, 0) < 0)
+			elog(ERROR, "could not set a sequence: %s", SPI_result_code_string(SPI_result));
+	SPI_finish();
+}
+
+/* ------------------------------------------------------------ 2, 3. admission */
+
+static void
+be_admitted(Joiner *join)
+{
+	bool same = strcmp(join->source_node, join->coordinator) == 0;
+	Remote *coordinator = same ? join->source
+							   : remote_connect(join->coordinator_dsn, "the node that hands out node ids",
+												CONNECT_TIMEOUT_MS);
+	const char *who[] = {join->name, join->dsn, join->role};
+	RemoteRows *rows = remote_query(coordinator, "SELECT causaldb.admit_node($1::name, $2, $3)", 3, who);
+	RemoteRows *token;
+
+	join->id = REMOTE_VALUE(rows, 0, 0);
+	token = remote_query(coordinator, "SELECT causaldb.token()", 0, NULL);
+	if (!same)
+	{
+		const char *wait[] = {REMOTE_VALUE(token, 0, 0)};
+
+		remote_close(coordinator);
+		(void) remote_query(join->source, "SELECT causaldb.wait_for($1, '5 min')", 1, wait);
+	}
+	ereport(NOTICE, (errmsg("admitted as node %s", join->id)));
+	DEBUG_POINT("join_admitted");
+}
+
+/* ------------------------------------------------------------ 4. the snapshot */
+
+/* Returns the exported snapshot's name. */
+static char *
+take_snapshot(Joiner *join)
+{
+	RemoteRows *rows = remote_query(join->source,
+									"SELECT causaldb.closed_position(), boot"
+									" FROM causaldb.stream_status() WHERE own",
+									0, NULL);
+
+	if (rows->nrows != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the node that via leads to is not ready yet"),
+				 errhint("There, type SELECT causaldb.wait_until_ready();")));
+	join->closed = REMOTE_VALUE(rows, 0, 0);
+	join->source_boot = REMOTE_VALUE(rows, 0, 1);
+	remote_command(join->source, "BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE");
+	rows = remote_query(join->source, "SELECT pg_export_snapshot()", 0, NULL);
+	return REMOTE_VALUE(rows, 0, 0);
+}
+
+/* ------------------------------------------------------------ 5. shadow tables */
+
+static List *
+names_of(const char *const *names)
+{
+	List *list = NIL;
+
+	for (; *names; names++)
+		list = lappend(list, makeString(pstrdup(*names)));
+	return list;
+}
+
+static uint64
+copy_shadow(Joiner *join, const char *table, const char *from, const char *const *columns)
+{
+	TableCopy what = {
+		.relid = identity_table(table),
+		.from = from,
+		.columns = names_of(columns),
+		.binary = true,
+	};
+
+	return table_copy(join->source, &what);
+}
+
+/*
+ * Streams keep their local ids. The source's live stream stands at what was
+ * closed before the snapshot; its ended ones at their last row, as nobody
+ * writes there any more.
+ */
+static void
+copy_streams(Joiner *join)
+{
+	const char *who[] = {join->source_node, join->source_boot, join->closed};
+	RemoteRows *rows = remote_query(
+		join->source,
+		"SELECT coalesce(jsonb_agg(to_jsonb(s) || jsonb_build_object("
+		" 'applied', CASE WHEN s.node <> $1::int4 THEN s.applied WHEN s.boot = $2::int8 THEN $3::int8"
+		"  ELSE greatest(s.applied, (SELECT max(l.position) FROM causaldb.log l WHERE l.stream = s.id)) END,"
+		" 'closed', CASE WHEN s.node = $1::int4 AND s.boot = $2::int8 THEN $3::int8 ELSE s.closed END,"
+		" 'acks', encode(s.acks, 'hex'))), '[]')"
+		" FROM causaldb.stream s WHERE s.id <> 0",
+		3, who);
+	const char *all[] = {REMOTE_VALUE(rows, 0, 0)};
+
+	(void) local_query(
+		"INSERT INTO causaldb.stream"
+		" (id, node, boot, applied, chain, closed, closed_chain, acked_at, acks, final, opened_at)"
+		" SELECT id, node, boot, applied, chain, closed, closed_chain, acked_at,"
+		" pg_catalog.decode(acks, 'hex'), final, opened_at"
+		" FROM pg_catalog.jsonb_to_recordset($1::pg_catalog.jsonb) AS r(id pg_catalog.int4,"
+		" node pg_catalog.int4, boot pg_catalog.int8, applied pg_catalog.int8, chain pg_catalog.int8,"
+		" closed pg_catalog.int8, closed_chain pg_catalog.int8, acked_at pg_catalog.int8,"
+		" acks pg_catalog.text, final pg_catalog.int8, opened_at pg_catalog.timestamptz)",
+		1, all);
+}
+
+static void
+copy_members(Joiner *join)
+{
+	RemoteRows *rows = remote_query(join->source,
+									"SELECT jsonb_build_object('id', id, 'name', name, 'dsn', dsn, 'role', role,"
+									" 'state', state, 'base', encode(base, 'hex'))"
+									" FROM causaldb.node ORDER BY id",
+									0, NULL);
+	int i;
+
+	(void) local_query("DELETE FROM causaldb.node", 0, NULL);
+	for (i = 0; i < rows->nrows; i++)
+		member_apply(REMOTE_VALUE(rows, i, 0));
+}
+
+/* Changes of tags, as documents, that make the source's tags from none. */
+static const char *const TAGS =
+	"SELECT d.document FROM causaldb.tag t"
+	" JOIN pg_class c ON c.oid = t.relid JOIN pg_namespace n ON n.oid = c.relnamespace"
+	" CROSS JOIN LATERAL (SELECT jsonb_build_object('schema', n.nspname, 'table', c.relname) AS j) b"
+	" CROSS JOIN LATERAL ("
+	"  SELECT 1 AS step, b.j || jsonb_build_object('op', 'set_consistency', 'level', 'eventual', 'columns',"
+	"   CASE WHEN t.whole OR t.level = 'none' THEN NULL ELSE"
+	"   (SELECT jsonb_agg(a.attname ORDER BY a.attnum) FROM pg_attribute a"
+	"    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
+	"    AND (a.attnum IN (SELECT k.attnum FROM causaldb.tag_column k WHERE k.relid = c.oid)"
+	"     OR a.attnum = ANY ((SELECT i.indkey FROM pg_index i WHERE i.indrelid = c.oid"
+	"      AND i.indisprimary)::int2[]))) END)::jsonb AS document"
+	"  UNION ALL SELECT 2, b.j || jsonb_build_object('op', 'set_merge', 'column', a.attname,"
+	"   'rule', k.rule, 'options', k.options)"
+	"  FROM causaldb.tag_column k JOIN pg_attribute a ON a.attrelid = k.relid AND a.attnum = k.attnum"
+	"  WHERE k.relid = c.oid AND NOT a.attisdropped AND (k.rule <> 'last_write' OR k.options <> '{}')"
+	"  UNION ALL SELECT 3, b.j || jsonb_build_object('op', 'set_row_policy', 'policy', t.row_policy)"
+	"  WHERE t.row_policy <> 'update_wins'"
+	"  UNION ALL SELECT 4, b.j || jsonb_build_object('op', 'unset_consistency')"
+	"  WHERE t.level = 'none') d"
+	" WHERE t.level <> 'none' OR $1 = 'all'"
+	" ORDER BY n.nspname, c.relname, d.step";
+
+static void
+copy_tags(Joiner *join)
+{
+	const char *which[] = {join->copy == COPY_ALL ? "all" : "tagged"};
+	RemoteRows *rows = remote_query(join->source, TAGS, 1, which);
+	int i;
+
+	for (i = 0; i < rows->nrows; i++)
+		tags_apply(REMOTE_VALUE(rows, i, 0));
+}
+
+static void
+copy_shadows(Joiner *join)
+{
+	static const char *const descriptor[] = {"hash", "definition", NULL};
+	static const char *const log[] = {"position", "xid", "stream", "deps", "payload", NULL};
+	static const char *const chunk[] = {"xid", "stream", "ordinal", "payload", NULL};
+	uint64 rows;
+
+	copy_members(join);
+	copy_streams(join);
+	(void) copy_shadow(join, "descriptor", "(SELECT hash, definition FROM causaldb.descriptor)", descriptor);
+	rows = copy_shadow(join, "log",
+					   "(SELECT position, xid, stream, deps, payload FROM causaldb.log WHERE stream <> 0)", log);
+	(void) copy_shadow(join, "log_chunk",
+					   "(SELECT xid, stream, ordinal, payload FROM causaldb.log_chunk WHERE stream <> 0)", chunk);
+	ereport(NOTICE, (errmsg("copied " UINT64_FORMAT " transactions of history", rows)));
+}
+
+/* ------------------------------------------------------------ all of it */
+
+/* Nothing that is copied is a change of this node's own. */
+static void
+copy_everything(Joiner *join)
+{
+	char *snapshot = take_snapshot(join);
+
+	if (join->copy == COPY_ALL)
+		schema_copy(join->via, snapshot, SCHEMA_BEFORE_ROWS);
+	if (join->copy != COPY_NONE)
+		copy_rows(join);
+	if (join->copy == COPY_ALL)
+	{
+		copy_sequences(join);
+		schema_copy(join->via, snapshot, SCHEMA_AFTER_ROWS);
+	}
+	copy_shadows(join);
+	copy_tags(join);
+	(void) remote_query(join->source, "SELECT causaldb.make_durable()", 0, NULL);
+	remote_command(join->source, "COMMIT");
+	remote_close(join->source);
+}
+
+/* No local write may be stamped at or below what was copied. */
+static void
+advance_clock(void)
+{
+	RemoteRows *rows = local_query("SELECT GREATEST((SELECT pg_catalog.max(position) FROM causaldb.log),"
+								   " (SELECT pg_catalog.max(applied) FROM causaldb.stream), 0)",
+								   0, NULL);
+
+	clock_observe(shmem_node(), strtoull(REMOTE_VALUE(rows, 0, 0), NULL, 10));
+}
+
+static void
+become_node(Joiner *join)
+{
+	const char *who[] = {join->id, join->cluster, join->coordinator};
+
+	advance_clock();
+	(void) local_query("INSERT INTO causaldb.local_node (node, cluster, coordinator)"
+					   " VALUES ($1::pg_catalog.int4, $2::pg_catalog.int8, $3::pg_catalog.int4)",
+					   3, who);
+	clock_become_node_at_commit();
+}
+
+/*
+ * causaldb.join_cluster(node_name name, dsn text, via text, copy text, role
+ * text)
+ */
+Datum
+causaldb_join_cluster(PG_FUNCTION_ARGS)
+{
+	Joiner join = {0};
+
+	read_arguments(&join, fcinfo);
+	member_need_preload();
+	member_begin_founding();
+	member_check_dsn(join.dsn);
+	ask_source(&join);
+	check_tables(&join);
+	be_admitted(&join);
+
+	capture_applying = true;
+	PG_TRY();
+	{
+		copy_everything(&join);
+	}
+	PG_FINALLY();
+	{
+		capture_applying = false;
+	}
+	PG_END_TRY();
+	DEBUG_POINT("join_copied");
+
+	become_node(&join);
+	ereport(NOTICE,
+			(errmsg("this database is node %s of the cluster once this transaction commits", join.id),
+			 errhint("Type SELECT causaldb.wait_until_ready();")));
+	PG_RETURN_VOID();
+}
