@@ -197,5 +197,233 @@ COMMENT ON FUNCTION causaldb.receive(bytea) IS 'takes a frame of changes; called
 REVOKE ALL ON FUNCTION causaldb.hello(bytea), causaldb.receive(bytea) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION causaldb.hello(bytea), causaldb.receive(bytea) TO causaldb_replicator;
 
+-- ---------------------------------------------------------------- the cluster
+CREATE FUNCTION causaldb.create_cluster(node_name name, dsn text) RETURNS void
+	LANGUAGE C VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'causaldb_create_cluster';
+COMMENT ON FUNCTION causaldb.create_cluster(name, text) IS 'makes this database the first node of a new cluster; dsn is how other nodes reach it';
+REVOKE EXECUTE ON FUNCTION causaldb.create_cluster(name, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION causaldb.create_cluster(name, text) TO causaldb_admin;
+
+CREATE FUNCTION causaldb.join_cluster(node_name name, dsn text, via text, copy text DEFAULT 'data', role text DEFAULT 'member') RETURNS void
+	LANGUAGE C VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'causaldb_join_cluster';
+COMMENT ON FUNCTION causaldb.join_cluster(name, text, text, text, text) IS 'makes this database a node of the cluster that via leads to; copy is none, data or all';
+REVOKE EXECUTE ON FUNCTION causaldb.join_cluster(name, text, text, text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION causaldb.join_cluster(name, text, text, text, text) TO causaldb_admin;
+
+CREATE FUNCTION causaldb.alter_node(node_name name, dsn text) RETURNS void
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'causaldb_alter_node';
+COMMENT ON FUNCTION causaldb.alter_node(name, text) IS 'lets the other nodes reach a node by another connection string';
+REVOKE EXECUTE ON FUNCTION causaldb.alter_node(name, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION causaldb.alter_node(name, text) TO causaldb_admin, causaldb_replicator;
+
+CREATE FUNCTION causaldb.wait_until_ready(timeout interval DEFAULT '60 s') RETURNS void
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'causaldb_wait_until_ready';
+COMMENT ON FUNCTION causaldb.wait_until_ready(interval) IS 'returns when this node takes writes, its links to all ready nodes are up and something has come from each of them';
+REVOKE EXECUTE ON FUNCTION causaldb.wait_until_ready(interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION causaldb.wait_until_ready(interval) TO PUBLIC;
+
+CREATE FUNCTION causaldb.token() RETURNS text
+	LANGUAGE C VOLATILE STRICT PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'causaldb_token';
+COMMENT ON FUNCTION causaldb.token() IS 'names everything that this node has applied or committed; pass it to wait_for on another node';
+
+CREATE FUNCTION causaldb.wait_for(token text, timeout interval DEFAULT '30 s') RETURNS void
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'causaldb_wait_for';
+COMMENT ON FUNCTION causaldb.wait_for(text, interval) IS 'returns when this node has everything that a token names; the next statement sees it';
+
+-- what nodes ask of the node that orders ids and tags
+CREATE FUNCTION causaldb.admit_node(node_name name, dsn text, role text) RETURNS int4
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'causaldb_admit_node';
+COMMENT ON FUNCTION causaldb.admit_node(name, text, text) IS 'for join_cluster: gives a joining node its id';
+REVOKE EXECUTE ON FUNCTION causaldb.admit_node(name, text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION causaldb.admit_node(name, text, text) TO causaldb_admin, causaldb_replicator;
+
+CREATE FUNCTION causaldb.order_tag(change text) RETURNS void
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'causaldb_order_tag';
+COMMENT ON FUNCTION causaldb.order_tag(text) IS 'for set_consistency and its like on another node: carries out and orders a change of a tag';
+REVOKE EXECUTE ON FUNCTION causaldb.order_tag(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION causaldb.order_tag(text) TO causaldb_admin, causaldb_replicator;
+
+-- what join_cluster asks of the node it copies from
+CREATE FUNCTION causaldb.closed_position() RETURNS int8
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'causaldb_closed_position';
+COMMENT ON FUNCTION causaldb.closed_position() IS 'for join_cluster: up to here this node''s live stream is complete in any later snapshot';
+REVOKE EXECUTE ON FUNCTION causaldb.closed_position() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION causaldb.closed_position() TO causaldb_admin;
+
+CREATE FUNCTION causaldb.make_durable() RETURNS void
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'causaldb_make_durable';
+COMMENT ON FUNCTION causaldb.make_durable() IS 'for join_cluster: the commit of this transaction waits for the disk, and so for all before it';
+REVOKE EXECUTE ON FUNCTION causaldb.make_durable() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION causaldb.make_durable() TO causaldb_admin;
+
+-- ---------------------------------------------------------------- status
+CREATE FUNCTION causaldb.position_time("position" int8) RETURNS timestamptz
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'causaldb_position_time';
+COMMENT ON FUNCTION causaldb.position_time(int8) IS 'the wall-clock time in a position';
+
+CREATE FUNCTION causaldb.node_status(
+	OUT state text, OUT fence_reason text, OUT node int4, OUT boot int8, OUT clock int8, OUT clock_mark int8,
+	OUT apply_pid int4, OUT sender_pid int4,
+	OUT pending_commits int4, OUT pending_position int8, OUT pending_pid int4,
+	OUT lock_wait_since timestamptz, OUT lock_wait_pid int4, OUT lock_wait_relation oid)
+	RETURNS SETOF record
+	LANGUAGE C VOLATILE STRICT PARALLEL SAFE ROWS 1
+	AS 'MODULE_PATHNAME', 'causaldb_node_status';
+COMMENT ON FUNCTION causaldb.node_status() IS 'shared state of this node, raw';
+
+CREATE FUNCTION causaldb.peer_status(
+	OUT node int4, OUT state text, OUT since timestamptz, OUT last_answer timestamptz,
+	OUT skew_ms int8, OUT round_trip_us int8, OUT own_applied int8, OUT frames_sent int8, OUT bytes_sent int8, OUT error text)
+	RETURNS SETOF record
+	LANGUAGE C VOLATILE STRICT PARALLEL SAFE ROWS 8
+	AS 'MODULE_PATHNAME', 'causaldb_peer_status';
+COMMENT ON FUNCTION causaldb.peer_status() IS 'shared state of the links to peers, raw';
+
+CREATE FUNCTION causaldb.stream_status(
+	OUT id int4, OUT node int4, OUT boot int8, OUT own bool,
+	OUT applied int8, OUT started int8, OUT taken int8, OUT seen int8, OUT stable int8, OUT closed int8,
+	OUT blocked_at int8, OUT waits_node int4, OUT waits_boot int8, OUT waits_upto int8, OUT waits_since timestamptz, OUT stalled bool)
+	RETURNS SETOF record
+	LANGUAGE C VOLATILE STRICT PARALLEL SAFE ROWS 16
+	AS 'MODULE_PATHNAME', 'causaldb_stream_status';
+COMMENT ON FUNCTION causaldb.stream_status() IS 'shared state of streams, raw';
+
+CREATE VIEW causaldb.nodes AS
+	SELECT n.id,
+		n.name,
+		n.role,
+		n.state,
+		n.id = l.node AS here,
+		n.id = l.coordinator AS orders_tags,
+		CASE WHEN n.id = l.node THEN s.state END AS running,
+		CASE WHEN n.id = l.node THEN s.fence_reason END AS fence_reason,
+		CASE WHEN pg_catalog.pg_has_role('causaldb_admin', 'USAGE') THEN n.dsn END AS dsn
+	FROM causaldb.node n
+		CROSS JOIN causaldb.local_node l
+		LEFT JOIN causaldb.node_status() s ON n.id = l.node
+	ORDER BY n.id;
+COMMENT ON VIEW causaldb.nodes IS 'nodes of the cluster, as this one knows them';
+COMMENT ON COLUMN causaldb.nodes.state IS 'joining until its workers are up, then ready; dropped for ever';
+COMMENT ON COLUMN causaldb.nodes.here IS 'this is the node you are connected to';
+COMMENT ON COLUMN causaldb.nodes.orders_tags IS 'this node hands out node ids and orders changes of tags';
+COMMENT ON COLUMN causaldb.nodes.running IS 'of the node you are connected to: open when it takes writes to tagged tables';
+COMMENT ON COLUMN causaldb.nodes.dsn IS 'how other nodes reach it; shown to members of causaldb_admin only';
+
+CREATE VIEW causaldb.peers AS
+	SELECT n.name,
+		COALESCE(p.state, 'none') AS state,
+		p.since,
+		p.last_answer,
+		p.skew_ms * interval '1 ms' AS skew,
+		p.round_trip_us * interval '1 us' AS round_trip,
+		p.own_applied AS "position",
+		causaldb.position_time(p.own_applied) AS position_time,
+		CASE WHEN p.own_applied >= o.written THEN interval '0'
+			ELSE causaldb.position_time(o.closed) - causaldb.position_time(p.own_applied) END AS lag,
+		p.frames_sent,
+		p.bytes_sent,
+		p.error
+	FROM causaldb.local_node l
+		JOIN causaldb.node n ON n.id <> l.node AND n.state <> 'dropped'
+		LEFT JOIN causaldb.peer_status() p ON p.node = n.id
+		LEFT JOIN (SELECT s.started AS written, s.closed FROM causaldb.stream_status() s WHERE s.own) o ON true
+	ORDER BY n.id;
+COMMENT ON VIEW causaldb.peers IS 'links from this node to the others';
+COMMENT ON COLUMN causaldb.peers.state IS 'connecting, greeting, up or down, since then';
+COMMENT ON COLUMN causaldb.peers.skew IS 'the peer''s clock minus ours';
+COMMENT ON COLUMN causaldb.peers.round_trip IS 'from the last answered frame''s sending to its answer';
+COMMENT ON COLUMN causaldb.peers."position" IS 'what the peer has applied of our own stream';
+COMMENT ON COLUMN causaldb.peers.lag IS 'how far it is behind what we have written; zero when it has all';
+COMMENT ON COLUMN causaldb.peers.error IS 'why the link is not up';
+
+CREATE VIEW causaldb.streams AS
+	SELECT COALESCE(n.name, s.node::text::name) AS node,
+		pg_catalog.lpad(pg_catalog.to_hex(s.boot), 16, '0') AS boot,
+		s.id AS stream,
+		s.own,
+		NULLIF(s.applied, 0) AS applied,
+		causaldb.position_time(NULLIF(s.applied, 0)) AS applied_time,
+		NULLIF(s.seen, 0) AS seen,
+		CASE WHEN s.seen > s.applied AND s.applied > 0
+			THEN causaldb.position_time(s.seen) - causaldb.position_time(s.applied)
+			WHEN s.seen <= s.applied THEN interval '0' END AS lag,
+		CASE WHEN s.own THEN s.closed ELSE NULLIF(t.closed, 0) END AS closed,
+		NULLIF(s.stable, 0) AS stable,
+		CASE WHEN s.waits_node IS NOT NULL
+			THEN pg_catalog.format('%s up to %s', COALESCE(w.name::text, 'node ' || s.waits_node),
+				pg_catalog.to_char(causaldb.position_time(s.waits_upto), 'YYYY-MM-DD HH24:MI:SS.MS')) END AS waiting_for,
+		s.waits_since AS waiting_since,
+		s.stalled,
+		CASE WHEN s.own THEN m.pending_commits END AS pending_commits,
+		CASE WHEN s.own THEN causaldb.position_time(m.pending_position) END AS pending_since,
+		CASE WHEN s.own THEN m.pending_pid END AS pending_pid
+	FROM causaldb.stream_status() s
+		LEFT JOIN causaldb.node n ON n.id = s.node
+		LEFT JOIN causaldb.node w ON w.id = s.waits_node
+		LEFT JOIN causaldb.stream t ON t.id = s.id
+		LEFT JOIN causaldb.node_status() m ON s.own
+	ORDER BY s.node, s.id;
+COMMENT ON VIEW causaldb.streams IS 'streams this node follows, one for each start of each node, and how far they are here';
+COMMENT ON COLUMN causaldb.streams.applied IS 'everything of the stream up to here is visible on this node';
+COMMENT ON COLUMN causaldb.streams.seen IS 'the largest position that anything received has named';
+COMMENT ON COLUMN causaldb.streams.lag IS 'time between seen and applied';
+COMMENT ON COLUMN causaldb.streams.closed IS 'the writer''s word that nothing more comes at or below';
+COMMENT ON COLUMN causaldb.streams.stable IS 'applied durably by every member up to here';
+COMMENT ON COLUMN causaldb.streams.waiting_for IS 'what the next transaction of the stream must see applied here first';
+COMMENT ON COLUMN causaldb.streams.stalled IS 'the next transaction cannot be applied: see causaldb.stalled';
+COMMENT ON COLUMN causaldb.streams.pending_commits IS 'transactions of this node that are in their commit and hold closed back';
+COMMENT ON COLUMN causaldb.streams.pending_pid IS 'the process of the oldest of them';
+
+CREATE VIEW causaldb.apply_waits AS
+	SELECT m.lock_wait_since AS since,
+		m.lock_wait_pid AS pid,
+		m.lock_wait_relation::regclass AS relation
+	FROM causaldb.node_status() m
+	WHERE m.lock_wait_since IS NOT NULL;
+COMMENT ON VIEW causaldb.apply_waits IS 'the lock that applying waits for, if it waits: since when, for which process, on which table';
+
+-- errors may quote values of rows, in detail and context
+CREATE VIEW causaldb.stalled AS
+	SELECT COALESCE(n.name, s.node::text::name) AS node,
+		t.stream,
+		t.position,
+		causaldb.position_time(t.position) AS position_time,
+		t.relation,
+		t.sqlstate,
+		t.message,
+		CASE WHEN pg_catalog.pg_has_role('causaldb_admin', 'USAGE') THEN t.detail END AS detail,
+		t.hint,
+		CASE WHEN pg_catalog.pg_has_role('causaldb_admin', 'USAGE') THEN t.context END AS context,
+		t.first_at,
+		t.last_at,
+		t.tries,
+		t.crashes
+	FROM causaldb.stall t
+		JOIN causaldb.stream s ON s.id = t.stream
+		LEFT JOIN causaldb.node n ON n.id = s.node
+	WHERE t.sqlstate IS NOT NULL
+	ORDER BY t.first_at;
+COMMENT ON VIEW causaldb.stalled IS 'transactions of other nodes that cannot be applied here, and why; each is tried again until it can';
+COMMENT ON COLUMN causaldb.stalled.stream IS 'stream and position name the transaction, for set_aside';
+COMMENT ON COLUMN causaldb.stalled.relation IS 'the table it was at';
+COMMENT ON COLUMN causaldb.stalled.detail IS 'shown to members of causaldb_admin only, as it may quote rows; so is context';
+COMMENT ON COLUMN causaldb.stalled.crashes IS 'how often it crashed the applying process; after 3 it is not tried any more';
+
 -- ---------------------------------------------------------------- clean-up of rights
 REVOKE ALL ON ALL TABLES IN SCHEMA causaldb FROM PUBLIC;
+
+GRANT SELECT ON causaldb.nodes, causaldb.peers, causaldb.streams, causaldb.apply_waits, causaldb.stalled TO PUBLIC;
+-- what join_cluster copies from a node
+GRANT SELECT ON causaldb.local_node, causaldb.node, causaldb.stream, causaldb.descriptor, causaldb.log,
+	causaldb.log_chunk, causaldb.tag, causaldb.tag_column, causaldb.grave TO causaldb_admin;
