@@ -18,6 +18,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "causal.h"
 #include "clock.h"
 #include "shmem.h"
 
@@ -111,7 +112,7 @@ pending_commits(NodeShared *node, uint64 *oldest, int32 *pid)
 	clock_read_pending(node, pending);
 	for (i = 0; i < n; i++)
 	{
-		if (pending[i] == 0)
+		if (pending[i] == REP_NOT_PENDING)
 			continue;
 		count++;
 		if (*oldest == 0 || pending[i] < *oldest)

@@ -14,6 +14,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "causal.h"
 #include "clock.h"
 #include "errors.h"
 #include "member.h"
@@ -55,7 +56,8 @@ own_position(NodeShared *node)
 
 	clock_read_pending(node, pending);
 	for (i = 0; i < n; i++)
-		position = Max(position, pending[i]);
+		if (pending[i] != REP_NOT_PENDING)
+			position = Max(position, pending[i]);
 	pg_read_barrier();
 	position = Max(position, clock_last_position(node));
 	pfree(pending);
