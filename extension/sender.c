@@ -320,7 +320,7 @@ begin_grace(const RepVector *v)
 	clock_read_pending(node, pending);
 	for (slot = 0; slot < clock_slots(); slot++)
 	{
-		if (pending[slot] == 0)
+		if (pending[slot] == REP_NOT_PENDING)
 			continue;
 		busy[n] = slot;
 		still[n] = pending[slot];

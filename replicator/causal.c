@@ -87,8 +87,9 @@ rep_ack_grace_begin(RepAckGrace *a, const RepVector *v, const int *slots,
 	if (v->len > a->acks.cap || n > a->cap)
 		return false;
 	for (uint32_t i = 0; i < n; i++)
-		a->waiting[i] = (RepAckSlot){ .slot = slots[i], .pending = pending[i] };
-	a->nwaiting = n;
+		if (pending[i] != REP_NOT_PENDING)
+			a->waiting[a->nwaiting++] =
+				(RepAckSlot){ .slot = slots[i], .pending = pending[i] };
 	if (v->len > 0)
 		memcpy(a->acks.entries, v->entries, v->len * sizeof(RepVersion));
 	a->acks.len = v->len;

@@ -107,8 +107,8 @@ extern void rep_ack_grace_init(RepAckGrace *a, RepVersion *entries,
 							   uint32_t ventries, RepAckSlot *waiting,
 							   uint32_t cap);
 /*
- * Starts over with V and the n slots that are not empty: their numbers and
- * values. False, and idle, if V or the slots do not fit.
+ * Starts over with V and n slots, their numbers and values; those that are
+ * empty are passed over. False, and idle, if V or the slots do not fit.
  */
 extern bool rep_ack_grace_begin(RepAckGrace *a, const RepVector *v,
 								const int *slots, const uint64_t *pending,

@@ -146,6 +146,11 @@ grace_step_by_step(void)
 	CHECK(rep_ack_grace_usable(&a, 107) && rep_ack_grace_usable(&a, 108));
 	CHECK(a.acks.len == 1 && a.acks.entries[0].position == 50);
 
+	/* an idle slot is not waited for: it would never change */
+	CHECK(rep_ack_grace_begin(&a, &v, numbers,
+							  (uint64_t[]){ REP_NOT_PENDING, 9 }, 2));
+	CHECK(a.nwaiting == 1 && a.waiting[0].slot == 9);
+
 	/* nothing pending: usable from the clock on */
 	CHECK(rep_ack_grace_begin(&a, &v, NULL, NULL, 0));
 	CHECK(rep_ack_grace_poll(&a, NULL));

@@ -58,6 +58,7 @@ every_node_agrees(void)
 	uint64_t applied = 0;
 	uint64_t concurrent = 0;
 	uint64_t forgotten = 0;
+	uint64_t graves = 0;
 	uint64_t policies[4] = { 0 };
 	uint64_t nodes[SIM_MAX_NODES + 1] = { 0 };
 	SimReport report;
@@ -76,17 +77,20 @@ every_node_agrees(void)
 		applied += (uint64_t) report.operations * report.nodes;
 		concurrent += report.concurrent;
 		forgotten += report.forgotten;
+		graves += report.graves_dropped;
 		policies[report.policy]++;
 		nodes[report.nodes]++;
 	}
 	unit_note("%llu cases, %llu applies, %llu of them beside unseen "
-			  "operations, %llu forgotten",
+			  "operations, %llu operations and %llu graves forgotten",
 			  (unsigned long long) cases, (unsigned long long) applied,
-			  (unsigned long long) concurrent, (unsigned long long) forgotten);
+			  (unsigned long long) concurrent, (unsigned long long) forgotten,
+			  (unsigned long long) graves);
 
 	/* a proof over easy cases proves nothing */
 	CHECK(concurrent > applied / 4);
 	CHECK(forgotten > applied / 100);
+	CHECK(graves > cases / 200);
 	for (int p = REP_POLICY_UPDATE_WINS; p <= REP_POLICY_LAST_WRITE; p++)
 		CHECK(policies[p] > cases / 4);
 	for (int n = 2; n <= SIM_MAX_NODES; n++)

@@ -35,6 +35,7 @@ typedef struct Node
 	uint32_t id;
 	uint64_t hlc;
 	SimRow row;                /* dead: the values are the grave's */
+	bool grave_dropped;        /* dead, and its values are no longer kept */
 	const SimOp *log[MAX_OPS]; /* what is not forgotten */
 	uint32_t nlog;
 	uint32_t ngot; /* operations ever applied */
@@ -174,6 +175,8 @@ apply(Sim *s, Node *n, const SimOp *t)
 	if (nu > 1 && unit_once_in(&s->rng, 4))
 		check_order_of_u(s, n, t, u, nu, &plan);
 	carry_out(s, t, &plan, unseen, nu, &n->row);
+	if (n->row.alive)
+		n->grave_dropped = false;
 	n->log[n->nlog++] = t;
 	n->ngot++;
 }
@@ -348,6 +351,16 @@ finish(Sim *s, Node *n, uint32_t k)
 	return true;
 }
 
+/* Apply fails and will be tried again; `started` falls back. */
+static void
+give_up(Node *n, uint32_t k)
+{
+	if (n->inflight[k] == NULL)
+		return;
+	n->inflight[k] = NULL;
+	n->started[k] = n->applied[k];
+}
+
 /* What may be forgotten of stream k, as far as n knows. */
 static uint64_t
 stable_position(const Sim *s, const Node *n, uint32_t k)
@@ -391,6 +404,14 @@ forget(Sim *s, Node *n)
 				disagree(s, "forgot what a member has not applied", n);
 	}
 	n->nlog = kept;
+
+	/* no unstable operation is left: the grave is not needed any more */
+	if (n->nlog == 0 && n->ngot > 0 && !n->row.alive && !n->grave_dropped)
+	{
+		memset(&n->row, 0, sizeof(n->row));
+		n->grave_dropped = true;
+		s->report->graves_dropped++;
+	}
 }
 
 /* ------------------------------------------------------------------------
@@ -428,6 +449,7 @@ prepare(Sim *s)
 		n->hlc = 0;
 		n->nlog = n->ngot = 0;
 		n->local = NULL;
+		n->grave_dropped = false;
 
 		/* node ids in random order: ties do not go by slot */
 		s->node_ids[i] = s->node_ids[k];
@@ -460,8 +482,10 @@ step(Sim *s)
 		start(s, n, unit_below(&s->rng, s->nnodes));
 	else if (choice < 90)
 		finish(s, n, unit_below(&s->rng, s->nnodes));
-	else
+	else if (choice < 98)
 		forget(s, n);
+	else
+		give_up(n, unit_below(&s->rng, s->nnodes));
 }
 
 /* Everybody gets everything. */
@@ -509,7 +533,7 @@ compare(Sim *s)
 								  "says dead",
 					 n);
 		/* of a dead row too: its grave must be ready to live again */
-		for (uint32_t f = 0; f < SIM_FIELDS; f++)
+		for (uint32_t f = 0; f < SIM_FIELDS && !n->grave_dropped; f++)
 			if (n->row.values[f] != want.values[f])
 				disagree(s, "a value differs from the specification", n);
 	}

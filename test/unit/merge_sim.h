@@ -11,7 +11,8 @@
  * A local transaction holds the row's lock from reading the row to its
  * commit; an apply may begin (observe the stamp, raise `started`) while it
  * waits for that lock, and deps are read from `started`: that window is where
- * the mistakes live.
+ * the mistakes live. An apply may also fail there and be tried again. What is
+ * stable is forgotten, and the grave with the last of it.
  */
 #ifndef MERGE_SIM_H
 #define MERGE_SIM_H
@@ -77,6 +78,7 @@ typedef struct SimReport
 	uint32_t operations;
 	uint32_t concurrent; /* applies with something unseen in the log */
 	uint32_t forgotten;
+	uint32_t graves_dropped;
 	char why[200]; /* first disagreement; empty if none */
 } SimReport;
 
