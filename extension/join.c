@@ -420,7 +420,8 @@ copy_shadow(Joiner *join, const char *table, const char *from, const char *const
 /*
  * Streams keep their local ids. The source's live stream stands at what was
  * closed before the snapshot; its ended ones at their last row, as nobody
- * writes there any more.
+ * writes there any more. It keeps no chain of what it wrote itself: 0 says
+ * that ours begins later.
  */
 static void
 copy_streams(Joiner *join)
@@ -431,6 +432,8 @@ copy_streams(Joiner *join)
 		"SELECT coalesce(jsonb_agg(to_jsonb(s) || jsonb_build_object("
 		" 'applied', CASE WHEN s.node <> $1::int4 THEN s.applied WHEN s.boot = $2::int8 THEN $3::int8"
 		"  ELSE greatest(s.applied, (SELECT max(l.position) FROM causaldb.log l WHERE l.stream = s.id)) END,"
+		" 'chain', CASE WHEN s.node = $1::int4 THEN 0 ELSE s.chain END,"
+		" 'closed_chain', CASE WHEN s.node = $1::int4 THEN 0 ELSE s.closed_chain END,"
 		" 'closed', CASE WHEN s.node = $1::int4 AND s.boot = $2::int8 THEN $3::int8 ELSE s.closed END,"
 		" 'acks', encode(s.acks, 'hex'))), '[]')"
 		" FROM causaldb.stream s WHERE s.id <> 0",
@@ -462,6 +465,31 @@ copy_members(Joiner *join)
 	(void) local_query("DELETE FROM causaldb.node", 0, NULL);
 	for (i = 0; i < rows->nrows; i++)
 		member_apply(REMOTE_VALUE(rows, i, 0));
+}
+
+/* Graves lie by the table's OID, which is another one here. */
+static void
+copy_graves(Joiner *join)
+{
+	static const char *const columns[] = {"relid", "key_hash", "descriptor", "mark", "image", NULL};
+	RemoteRows *tables = remote_query(join->source,
+									  "SELECT c.oid::int8, n.nspname, c.relname"
+									  " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+									  " WHERE c.oid IN (SELECT relid FROM causaldb.grave)",
+									  0, NULL);
+	int i;
+
+	for (i = 0; i < tables->nrows; i++)
+	{
+		Oid relid = find_table(REMOTE_VALUE(tables, i, 1), REMOTE_VALUE(tables, i, 2), AccessShareLock);
+
+		if (OidIsValid(relid))
+			(void) copy_shadow(join, "grave",
+							   psprintf("(SELECT %u::oid, key_hash, descriptor, mark, image"
+										" FROM causaldb.grave WHERE relid = %s)",
+										relid, REMOTE_VALUE(tables, i, 0)),
+							   columns);
+	}
 }
 
 /* Changes of tags, as documents, that make the source's tags from none. */
@@ -514,6 +542,7 @@ copy_shadows(Joiner *join)
 					   "(SELECT position, xid, stream, deps, payload FROM causaldb.log WHERE stream <> 0)", log);
 	(void) copy_shadow(join, "log_chunk",
 					   "(SELECT xid, stream, ordinal, payload FROM causaldb.log_chunk WHERE stream <> 0)", chunk);
+	copy_graves(join);
 	ereport(NOTICE, (errmsg("copied " UINT64_FORMAT " transactions of history", rows)));
 }
 
