@@ -183,7 +183,7 @@ enum
 enum
 {
 	TAG_COLUMN_RELID = 1,
-	TAG_COLUMN_NAME,
+	TAG_COLUMN_ATTNUM,
 	TAG_COLUMN_LEVEL,
 	TAG_COLUMN_RULE
 };
@@ -261,14 +261,13 @@ read_tag_columns(Relation target)
 	while (HeapTupleIsValid(tup = systable_getnext(scan)))
 	{
 		bool isnull;
-		Datum name = heap_getattr(tup, TAG_COLUMN_NAME,
-								  RelationGetDescr(rel), &isnull);
+		AttrNumber attnum =
+			DatumGetInt16(heap_getattr(tup, TAG_COLUMN_ATTNUM,
+									   RelationGetDescr(rel), &isnull));
 		Datum rule = heap_getattr(tup, TAG_COLUMN_RULE,
 								  RelationGetDescr(rel), &isnull);
-		AttrNumber attnum = get_attnum(RelationGetRelid(target),
-									   NameStr(*DatumGetName(name)));
 
-		if (attnum > 0)
+		if (attnum > 0 && attnum <= RelationGetNumberOfAttributes(target))
 			rules[attnum] =
 				strcmp(TextDatumGetCString(rule), "counter") == 0
 				? REP_RULE_COUNTER

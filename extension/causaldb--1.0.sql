@@ -90,22 +90,76 @@ COMMENT ON TABLE causaldb.log_chunk IS 'pieces of transactions too large for one
 
 CREATE TABLE causaldb.tag (
 	relid		oid PRIMARY KEY,
-	level		text NOT NULL CHECK (level IN ('eventual', 'strong')),
+	level		text NOT NULL CHECK (level IN ('eventual', 'strong', 'none')),
 	whole		bool NOT NULL,
 	append_only	bool NOT NULL,
 	row_policy	text NOT NULL DEFAULT 'update_wins'
 );
-COMMENT ON TABLE causaldb.tag IS 'tagged tables of this database';
+COMMENT ON TABLE causaldb.tag IS 'tagged tables of this database; level none: was tagged, and changes on their way still apply';
 
 CREATE TABLE causaldb.tag_column (
 	relid		oid NOT NULL REFERENCES causaldb.tag ON DELETE CASCADE,
-	attname		name NOT NULL,
+	attnum		int2 NOT NULL,
 	level		text NOT NULL CHECK (level IN ('eventual', 'strong')),
 	rule		text NOT NULL DEFAULT 'last_write',
 	options		jsonb NOT NULL DEFAULT '{}',
-	PRIMARY KEY (relid, attname)
+	PRIMARY KEY (relid, attnum)
 );
-COMMENT ON TABLE causaldb.tag_column IS 'columns tagged by name, and rules that are not the default';
+COMMENT ON TABLE causaldb.tag_column IS 'columns tagged one by one, and rules that are not the default';
+
+-- ---------------------------------------------------------------- tags and capture
+CREATE FUNCTION causaldb.capture() RETURNS trigger
+	LANGUAGE C AS 'MODULE_PATHNAME', 'causaldb_capture';
+COMMENT ON FUNCTION causaldb.capture() IS 'trigger of every tagged table';
+REVOKE ALL ON FUNCTION causaldb.capture() FROM PUBLIC;
+
+CREATE FUNCTION causaldb.set_consistency(relation regclass, level text, columns name[] DEFAULT NULL) RETURNS void
+	LANGUAGE C AS 'MODULE_PATHNAME', 'causaldb_set_consistency';
+COMMENT ON FUNCTION causaldb.set_consistency(regclass, text, name[]) IS
+	'tags columns of a table, or the whole table and its later columns';
+
+CREATE FUNCTION causaldb.unset_consistency(relation regclass) RETURNS void
+	LANGUAGE C AS 'MODULE_PATHNAME', 'causaldb_unset_consistency';
+COMMENT ON FUNCTION causaldb.unset_consistency(regclass) IS 'makes a tagged table an ordinary table again';
+
+CREATE FUNCTION causaldb.set_merge(relation regclass, column_name name, rule text, options jsonb DEFAULT '{}') RETURNS void
+	LANGUAGE C AS 'MODULE_PATHNAME', 'causaldb_set_merge';
+COMMENT ON FUNCTION causaldb.set_merge(regclass, name, text, jsonb) IS
+	'says how concurrent writes of a column merge: last_write or counter';
+
+CREATE FUNCTION causaldb.set_row_policy(relation regclass, policy text) RETURNS void
+	LANGUAGE C AS 'MODULE_PATHNAME', 'causaldb_set_row_policy';
+COMMENT ON FUNCTION causaldb.set_row_policy(regclass, text) IS
+	'says what a row becomes that was updated and deleted at once: update_wins, delete_wins or last_write';
+
+CREATE VIEW causaldb.tags AS
+	SELECT t.relid::pg_catalog.regclass AS relation,
+		a.attname AS column_name,
+		t.level,
+		CASE WHEN a.attnum = ANY (k.indkey) THEN 'key' ELSE COALESCE(c.rule, 'last_write') END AS rule,
+		t.row_policy,
+		k.indkey IS NULL AS append_only,
+		t.whole AS later_columns_too
+	FROM causaldb.tag t
+		JOIN pg_catalog.pg_attribute a ON a.attrelid = t.relid
+			AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+		LEFT JOIN causaldb.tag_column c ON c.relid = t.relid AND c.attnum = a.attnum
+		LEFT JOIN pg_catalog.pg_index k ON k.indrelid = t.relid AND k.indisprimary
+	WHERE t.level <> 'none' AND (t.whole OR c.relid IS NOT NULL OR a.attnum = ANY (k.indkey))
+	ORDER BY t.relid::pg_catalog.regclass::text, a.attnum;
+COMMENT ON VIEW causaldb.tags IS 'tagged columns, and how their writes merge';
+
+CREATE FUNCTION causaldb.forget_dropped() RETURNS event_trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+	DELETE FROM causaldb.tag WHERE relid IN (
+		SELECT objid FROM pg_event_trigger_dropped_objects()
+		WHERE classid = 'pg_class'::regclass AND objsubid = 0);
+END
+$$;
+COMMENT ON FUNCTION causaldb.forget_dropped() IS 'forgets the tags of tables that are dropped';
+REVOKE ALL ON FUNCTION causaldb.forget_dropped() FROM PUBLIC;
+CREATE EVENT TRIGGER causaldb_forget_dropped ON sql_drop EXECUTE FUNCTION causaldb.forget_dropped();
 
 -- ---------------------------------------------------------------- apply
 CREATE TABLE causaldb.grave (
@@ -196,6 +250,30 @@ CREATE FUNCTION causaldb.receive(frame bytea) RETURNS bytea
 COMMENT ON FUNCTION causaldb.receive(bytea) IS 'takes a frame of changes; called by the peer''s sender only';
 REVOKE ALL ON FUNCTION causaldb.hello(bytea), causaldb.receive(bytea) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION causaldb.hello(bytea), causaldb.receive(bytea) TO causaldb_replicator;
+
+-- ---------------------------------------------------------------- counters and history
+CREATE FUNCTION causaldb.counter_set(relation regclass, key jsonb, column_name name, value numeric) RETURNS void
+	LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'causaldb_counter_set';
+COMMENT ON FUNCTION causaldb.counter_set(regclass, jsonb, name, numeric) IS
+	'sets a counter to a value, instead of adding the difference';
+
+CREATE FUNCTION causaldb.read_history()
+	RETURNS TABLE (relation text, operation text, key jsonb, column_name name, old text, new text,
+		stamp text, node name, committed_at timestamptz, level text, "position" int8, stream int4)
+	LANGUAGE C AS 'MODULE_PATHNAME', 'causaldb_history';
+COMMENT ON FUNCTION causaldb.read_history() IS 'rows of causaldb.history';
+REVOKE ALL ON FUNCTION causaldb.read_history() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION causaldb.read_history() TO causaldb_admin;
+
+CREATE VIEW causaldb.history AS SELECT * FROM causaldb.read_history();
+COMMENT ON VIEW causaldb.history IS 'every written field of every tagged table, in order of stamp';
+
+CREATE FUNCTION causaldb.field_history(relation regclass, key jsonb, column_name name DEFAULT NULL)
+	RETURNS TABLE (field name, operation text, old text, new text, node name,
+		committed_at timestamptz, level text, stamp text)
+	LANGUAGE C AS 'MODULE_PATHNAME', 'causaldb_field_history';
+COMMENT ON FUNCTION causaldb.field_history(regclass, jsonb, name) IS
+	'who wrote what to one row, or to one of its columns, and when';
 
 -- ---------------------------------------------------------------- the cluster
 CREATE FUNCTION causaldb.create_cluster(node_name name, dsn text) RETURNS void
@@ -422,6 +500,8 @@ COMMENT ON COLUMN causaldb.stalled.crashes IS 'how often it crashed the applying
 
 -- ---------------------------------------------------------------- clean-up of rights
 REVOKE ALL ON ALL TABLES IN SCHEMA causaldb FROM PUBLIC;
+GRANT SELECT ON causaldb.tags TO PUBLIC;
+GRANT SELECT ON causaldb.history TO causaldb_admin;
 
 GRANT SELECT ON causaldb.nodes, causaldb.peers, causaldb.streams, causaldb.apply_waits, causaldb.stalled TO PUBLIC;
 -- what join_cluster copies from a node

@@ -1,0 +1,809 @@
+/*
+ * tags.c
+ *		Tags: which columns have which consistency, and how they merge.
+ *
+ * The functions that users call turn objects into names, check rights and
+ * propose a document; tags_apply turns names into objects again and carries
+ * it out. So the same code runs for a local call and for a change that
+ * arrives from another node.
+ *
+ * The lock is SHARE ROW EXCLUSIVE, as CREATE TRIGGER takes: readers go on,
+ * writers wait until the tag's transaction ends. Nothing is scanned or
+ * rewritten.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "parser/parse_func.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "capture.h"
+#include "catalog.h"
+#include "compat.h"
+#include "errors.h"
+#include "store.h"
+#include "tags.h"
+#include "tags_check.h"
+
+PG_FUNCTION_INFO_V1(causaldb_set_consistency);
+PG_FUNCTION_INFO_V1(causaldb_unset_consistency);
+PG_FUNCTION_INFO_V1(causaldb_set_merge);
+PG_FUNCTION_INFO_V1(causaldb_set_row_policy);
+
+/* before digits and letters: captured before any trigger of the user's that
+ * might write the row again */
+#define TRIGGER_NAME "!causaldb_capture"
+
+TagsRoute tags_route = NULL;
+
+/* one tag change, read from its document */
+typedef struct TagChange
+{
+	char *op;
+	char *schema;
+	char *table;
+	char *level;
+	List *columns; /* of char *; NIL: all, later ones too */
+	char *column;
+	char *rule;
+	char *options;
+	char *policy;
+} TagChange;
+
+/* ----------------------------------------------------------- documents */
+
+static void
+add_member(StringInfo out, const char *name, const char *value)
+{
+	if (out->len > 1)
+		appendStringInfoString(out, ", ");
+	escape_json(out, name);
+	appendStringInfoString(out, ": ");
+	if (value == NULL)
+		appendStringInfoString(out, "null");
+	else
+		escape_json(out, value);
+}
+
+/* {"op": ..., "schema": ..., "table": ... and no end yet */
+static void
+begin_document(StringInfo out, const char *op, Relation rel)
+{
+	initStringInfo(out);
+	appendStringInfoChar(out, '{');
+	add_member(out, "op", op);
+	add_member(out, "schema", get_namespace_name(RelationGetNamespace(rel)));
+	add_member(out, "table", RelationGetRelationName(rel));
+}
+
+static void pg_attribute_noreturn()
+bad_document(const char *change, const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRORS_MALFORMED),
+			 errmsg("malformed change of a tag"),
+			 errdetail("%s in %s.", what, change)));
+}
+
+static char *
+jsonb_text(const JsonbValue *v)
+{
+	return pnstrdup(v->val.string.val, v->val.string.len);
+}
+
+static List *
+jsonb_names(Jsonb *array, const char *change)
+{
+	JsonbIterator *it = JsonbIteratorInit(&array->root);
+	JsonbIteratorToken token;
+	JsonbValue v;
+	List *names = NIL;
+
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		if (token != WJB_ELEM)
+			continue;
+		if (v.type != jbvString)
+			bad_document(change, "A column is not a string");
+		names = lappend(names, jsonb_text(&v));
+	}
+	return names;
+}
+
+static void
+read_member(TagChange *out, const char *key, JsonbValue *v,
+			const char *change)
+{
+	struct
+	{
+		const char *key;
+		char **field;
+	} texts[] = {
+		{ "op", &out->op },		  { "schema", &out->schema },
+		{ "table", &out->table }, { "level", &out->level },
+		{ "column", &out->column }, { "rule", &out->rule },
+		{ "policy", &out->policy },
+	};
+
+	for (int i = 0; i < (int) lengthof(texts); i++)
+		if (strcmp(key, texts[i].key) == 0)
+		{
+			if (v->type != jbvString)
+				bad_document(change, "A name is not a string");
+			*texts[i].field = jsonb_text(v);
+		}
+	if (v->type != jbvBinary)
+		return;
+	if (strcmp(key, "columns") == 0)
+		out->columns = jsonb_names(JsonbValueToJsonb(v), change);
+	else if (strcmp(key, "options") == 0)
+		out->options = JsonbToCString(NULL, v->val.binary.data,
+									  v->val.binary.len);
+}
+
+static TagChange
+read_document(const char *change)
+{
+	Jsonb *json = DatumGetJsonbP(
+		DirectFunctionCall1(jsonb_in, CStringGetDatum(change)));
+	JsonbIterator *it = JsonbIteratorInit(&json->root);
+	JsonbIteratorToken token;
+	JsonbValue v;
+	TagChange out = { 0 };
+	char *key = NULL;
+
+	if (!JB_ROOT_IS_OBJECT(json))
+		bad_document(change, "No object");
+	while ((token = JsonbIteratorNext(&it, &v, key != NULL)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			key = jsonb_text(&v);
+		else if (token == WJB_VALUE && key != NULL)
+		{
+			read_member(&out, key, &v, change);
+			key = NULL;
+		}
+	}
+	if (out.op == NULL || out.schema == NULL || out.table == NULL)
+		bad_document(change, "A name is missing");
+	return out;
+}
+
+/* ------------------------------------------------------------ triggers */
+
+static Oid
+capture_function(void)
+{
+	return LookupFuncName(list_make2(makeString("causaldb"),
+									 makeString("capture")),
+						  0, NULL, false);
+}
+
+static void
+create_trigger(Relation rel, bool row, int16 events)
+{
+	CreateTrigStmt *stmt = makeNode(CreateTrigStmt);
+	ObjectAddress trigger;
+	ObjectAddress extension;
+
+	stmt->trigname = TRIGGER_NAME;
+	stmt->funcname = list_make2(makeString("causaldb"), makeString("capture"));
+	stmt->row = row;
+	stmt->timing = TRIGGER_TYPE_AFTER;
+	stmt->events = events;
+	/* internal: dumps of the table leave it out, as they leave out the tag */
+	trigger = CreateTriggerFiringOn(
+		stmt, NULL, RelationGetRelid(rel), InvalidOid, InvalidOid, InvalidOid,
+		capture_function(), InvalidOid, NULL, true, false,
+		TRIGGER_FIRES_ALWAYS);
+	ObjectAddressSet(extension, ExtensionRelationId,
+					 get_extension_oid("causaldb", false));
+	/* DROP EXTENSION takes the trigger along instead of refusing */
+	recordDependencyOn(&trigger, &extension, DEPENDENCY_AUTO_EXTENSION);
+}
+
+/* OIDs of our triggers on the table. */
+static List *
+our_triggers(Oid relid)
+{
+	Relation rel = table_open(TriggerRelationId, AccessShareLock);
+	Oid function = capture_function();
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tup;
+	List *out = NIL;
+
+	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(rel, TriggerRelidNameIndexId, true, NULL, 1,
+							  &key);
+	while (HeapTupleIsValid(tup = systable_getnext(scan)))
+	{
+		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tup);
+
+		if (form->tgfoid == function)
+			out = lappend_oid(out, form->oid);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return out;
+}
+
+static void
+install_triggers(Relation rel)
+{
+	if (our_triggers(RelationGetRelid(rel)) != NIL)
+		return;
+	create_trigger(rel, true,
+				   TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE |
+					   TRIGGER_TYPE_DELETE);
+	create_trigger(rel, false, TRIGGER_TYPE_TRUNCATE);
+}
+
+static void
+remove_triggers(Relation rel)
+{
+	List *triggers = our_triggers(RelationGetRelid(rel));
+	ListCell *cell;
+
+	foreach (cell, triggers)
+	{
+		ObjectAddress trigger;
+
+		ObjectAddressSet(trigger, TriggerRelationId, lfirst_oid(cell));
+		performDeletion(&trigger, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
+	}
+}
+
+/* ---------------------------------------------------------- tag tables */
+
+/* Runs SQL of ours on our tables, as their owner; returns rows processed. */
+static uint64
+run(const char *sql, int nargs, Oid *types, Datum *values)
+{
+	Oid user;
+	int context;
+	int pin;
+	HeapTuple tup = SearchSysCache1(NAMESPACEOID,
+									ObjectIdGetDatum(store_schema()));
+	Oid owner = ((Form_pg_namespace) GETSTRUCT(tup))->nspowner;
+	uint64 processed;
+	int result;
+
+	ReleaseSysCache(tup);
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE);
+	pin = tuple_pin();
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	result = SPI_execute_with_args(sql, nargs, types, values, NULL, false, 0);
+	if (result < 0)
+		elog(ERROR, "SPI_execute failed: %s", SPI_result_code_string(result));
+	processed = SPI_processed;
+	SPI_finish();
+	tuple_unpin(pin);
+	SetUserIdAndSecContext(user, context);
+	return processed;
+}
+
+static void
+run_for(Oid relid, const char *sql)
+{
+	Oid types[1] = { OIDOID };
+	Datum values[1] = { ObjectIdGetDatum(relid) };
+
+	(void) run(sql, 1, types, values);
+}
+
+static bool
+is_tagged(Oid relid)
+{
+	Oid types[1] = { OIDOID };
+	Datum values[1] = { ObjectIdGetDatum(relid) };
+
+	return run("SELECT FROM causaldb.tag WHERE relid = $1 AND level <> 'none'",
+			   1, types, values) > 0;
+}
+
+static AttrNumber
+need_column(Relation rel, const char *name)
+{
+	AttrNumber attnum = get_attnum(RelationGetRelid(rel), name);
+
+	if (attnum == InvalidAttrNumber)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" of table \"%s\" does not exist", name,
+						RelationGetRelationName(rel))));
+	if (attnum < 0)
+		ereport(ERROR,
+				(errcode(ERRORS_UNTAGGABLE),
+				 errmsg("cannot tag system column \"%s\"", name),
+				 errdetail("Its value belongs to this node alone."),
+				 errhint("Name a column of your own.")));
+	if (TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attgenerated != '\0')
+		ereport(ERROR,
+				(errcode(ERRORS_UNTAGGABLE),
+				 errmsg("cannot tag generated column \"%s\"", name),
+				 errdetail("Every node computes it from the columns it is "
+						   "made of."),
+				 errhint("Tag those columns.")));
+	return attnum;
+}
+
+/* All columns that travel when the whole table is tagged. */
+static Bitmapset *
+all_columns(Relation rel)
+{
+	TupleDesc desc = RelationGetDescr(rel);
+	Bitmapset *out = NULL;
+
+	for (int i = 0; i < desc->natts; i++)
+		if (!TupleDescAttr(desc, i)->attisdropped &&
+			TupleDescAttr(desc, i)->attgenerated == '\0')
+			out = bms_add_member(out, TupleDescAttr(desc, i)->attnum);
+	return out;
+}
+
+/* Columns tagged already, the key's included; whole tables say all. */
+static Bitmapset *
+tagged_columns(Relation rel)
+{
+	CatalogRelation *r = catalog_relation_build(rel, CurrentMemoryContext);
+	Bitmapset *out = NULL;
+
+	for (int i = 0; r != NULL && i < r->ncolumns; i++)
+		out = bms_add_member(out, r->attnums[i]);
+	return out;
+}
+
+static Bitmapset *
+columns_after(Relation rel, List *names)
+{
+	Bitmapset *out = tagged_columns(rel);
+	ListCell *cell;
+
+	if (names == NIL)
+		return all_columns(rel);
+	foreach (cell, names)
+		out = bms_add_member(out, need_column(rel, lfirst(cell)));
+	return out;
+}
+
+/* ------------------------------------------------------------- checks */
+
+static void
+check_level(const char *level)
+{
+	if (strcmp(level, "strong") == 0)
+		ereport(ERROR,
+				(errcode(ERRORS_NOT_YET),
+				 errmsg("strong columns are not available yet"),
+				 errhint("Type 'eventual' instead of 'strong'.")));
+	if (strcmp(level, "eventual") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown consistency level \"%s\"", level),
+				 errhint("Type 'eventual'.")));
+}
+
+static void
+check_rule_name(const char *rule)
+{
+	static const char *const later[] = { "max", "min",	   "set",	"map",
+										 "multi", "bounded", "custom" };
+
+	if (strcmp(rule, "last_write") == 0 || strcmp(rule, "counter") == 0)
+		return;
+	for (int i = 0; i < (int) lengthof(later); i++)
+		if (strcmp(rule, later[i]) == 0)
+			ereport(ERROR,
+					(errcode(ERRORS_NOT_YET),
+					 errmsg("merge rule \"%s\" is not available yet", rule),
+					 errhint("Type 'last_write' or 'counter'.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("unknown merge rule \"%s\"", rule),
+			 errhint("Type 'last_write' or 'counter'.")));
+}
+
+static void
+check_options(const char *rule, const char *options)
+{
+	if (options != NULL && strcmp(options, "{}") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("merge rule \"%s\" takes no options", rule),
+				 errhint("Leave the options away.")));
+}
+
+static void
+check_policy(const char *policy)
+{
+	if (strcmp(policy, "update_wins") != 0 &&
+		strcmp(policy, "delete_wins") != 0 &&
+		strcmp(policy, "last_write") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown row policy \"%s\"", policy),
+				 errhint("Type 'update_wins', 'delete_wins' or "
+						 "'last_write'.")));
+}
+
+static void
+check_tagged(Relation rel)
+{
+	if (!is_tagged(RelationGetRelid(rel)))
+		ereport(ERROR,
+				(errcode(ERRORS_UNTAGGABLE),
+				 errmsg("table \"%s\" is not tagged",
+						RelationGetRelationName(rel)),
+				 errhint("Type: SELECT causaldb.set_consistency(%s, "
+						 "'eventual');",
+						 quote_literal_cstr(catalog_qualified_name(
+							 RelationGetRelid(rel))))));
+}
+
+static AttrNumber
+check_tagged_column(Relation rel, const char *name)
+{
+	AttrNumber attnum = need_column(rel, name);
+
+	check_tagged(rel);
+	if (!bms_is_member(attnum, tagged_columns(rel)))
+		ereport(ERROR,
+				(errcode(ERRORS_UNTAGGABLE),
+				 errmsg("column \"%s\" of table \"%s\" is not tagged", name,
+						RelationGetRelationName(rel)),
+				 errhint("Type: SELECT causaldb.set_consistency(%s, "
+						 "'eventual', ARRAY[%s]);",
+						 quote_literal_cstr(catalog_qualified_name(
+							 RelationGetRelid(rel))),
+						 quote_literal_cstr(name))));
+	return attnum;
+}
+
+/* All that can be said against the change without making it. */
+static void
+check_change(Relation rel, const TagChange *c, const char *change)
+{
+	if (strcmp(c->op, "set_consistency") == 0)
+	{
+		if (c->level == NULL)
+			bad_document(change, "The level is missing");
+		check_level(c->level);
+		tags_check_table(rel);
+		tags_check_columns(rel, columns_after(rel, c->columns));
+	}
+	else if (strcmp(c->op, "set_merge") == 0)
+	{
+		if (c->column == NULL || c->rule == NULL)
+			bad_document(change, "Column or rule is missing");
+		check_rule_name(c->rule);
+		check_options(c->rule, c->options);
+		tags_check_rule(rel, check_tagged_column(rel, c->column), c->rule);
+	}
+	else if (strcmp(c->op, "set_row_policy") == 0)
+	{
+		if (c->policy == NULL)
+			bad_document(change, "The policy is missing");
+		check_policy(c->policy);
+		check_tagged(rel);
+	}
+	else if (strcmp(c->op, "unset_consistency") != 0)
+		bad_document(change, "An unknown op");
+}
+
+/* --------------------------------------------------------------- apply */
+
+static void
+add_tag_column(Oid relid, AttrNumber attnum, const char *rule,
+			   const char *options)
+{
+	Oid types[4] = { OIDOID, INT2OID, TEXTOID, TEXTOID };
+	Datum values[4] = { ObjectIdGetDatum(relid), Int16GetDatum(attnum),
+						CStringGetTextDatum(rule),
+						CStringGetTextDatum(options) };
+
+	(void) run("INSERT INTO causaldb.tag_column "
+			   "(relid, attnum, level, rule, options) "
+			   "VALUES ($1, $2, 'eventual', $3, $4::jsonb) "
+			   "ON CONFLICT (relid, attnum) DO UPDATE "
+			   "SET rule = EXCLUDED.rule, options = EXCLUDED.options",
+			   4, types, values);
+}
+
+static void
+add_tag_column_if_absent(Oid relid, AttrNumber attnum)
+{
+	Oid types[2] = { OIDOID, INT2OID };
+	Datum values[2] = { ObjectIdGetDatum(relid), Int16GetDatum(attnum) };
+
+	(void) run("INSERT INTO causaldb.tag_column (relid, attnum, level) "
+			   "VALUES ($1, $2, 'eventual') ON CONFLICT DO NOTHING",
+			   2, types, values);
+}
+
+static void
+apply_set_consistency(Relation rel, const TagChange *c)
+{
+	Oid relid = RelationGetRelid(rel);
+	Oid types[3] = { OIDOID, BOOLOID, BOOLOID };
+	Datum values[3];
+	ListCell *cell;
+
+	values[0] = ObjectIdGetDatum(relid);
+	values[1] = BoolGetDatum(c->columns == NIL);
+	values[2] = BoolGetDatum(!OidIsValid(compat_primary_key(rel)));
+	(void) run("INSERT INTO causaldb.tag (relid, level, whole, append_only) "
+			   "VALUES ($1, 'eventual', $2, $3) "
+			   "ON CONFLICT (relid) DO UPDATE SET level = 'eventual', "
+			   "whole = EXCLUDED.whole "
+			   "OR (tag.whole AND tag.level <> 'none'), "
+			   "append_only = EXCLUDED.append_only",
+			   3, types, values);
+	foreach (cell, c->columns)
+		add_tag_column_if_absent(relid, need_column(rel, lfirst(cell)));
+	install_triggers(rel);
+}
+
+/*
+ * The row stays, as 'none': changes of other nodes that were on their way
+ * when the tag went still have a table to go to.
+ */
+static void
+apply_unset_consistency(Relation rel)
+{
+	Oid relid = RelationGetRelid(rel);
+
+	run_for(relid, "UPDATE causaldb.tag SET level = 'none', "
+				   "row_policy = 'update_wins' WHERE relid = $1");
+	run_for(relid, "DELETE FROM causaldb.tag_column WHERE relid = $1");
+	remove_triggers(rel);
+}
+
+static void
+apply_row_policy(Relation rel, const TagChange *c)
+{
+	Oid types[2] = { OIDOID, TEXTOID };
+	Datum values[2] = { ObjectIdGetDatum(RelationGetRelid(rel)),
+						CStringGetTextDatum(c->policy) };
+
+	(void) run("UPDATE causaldb.tag SET row_policy = $2 WHERE relid = $1", 2,
+			   types, values);
+}
+
+static void
+carry_out(Relation rel, const TagChange *c)
+{
+	if (strcmp(c->op, "set_consistency") == 0)
+		apply_set_consistency(rel, c);
+	else if (strcmp(c->op, "unset_consistency") == 0)
+		apply_unset_consistency(rel);
+	else if (strcmp(c->op, "set_merge") == 0)
+		add_tag_column(RelationGetRelid(rel), need_column(rel, c->column),
+					   c->rule, c->options ? c->options : "{}");
+	else
+		apply_row_policy(rel, c);
+	CacheInvalidateRelcache(rel);
+	CommandCounterIncrement();
+}
+
+static Relation
+open_target(const TagChange *c)
+{
+	RangeVar *name = makeRangeVar(c->schema, c->table, -1);
+	Oid relid = RangeVarGetRelid(name, ShareRowExclusiveLock, true);
+
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("table %s does not exist",
+						quote_qualified_identifier(c->schema, c->table)),
+				 errdetail("Its tag is to be changed here as on the other "
+						   "nodes."),
+				 errhint("Create it as it is there: type CREATE TABLE %s "
+						 "(...);",
+						 quote_qualified_identifier(c->schema, c->table))));
+	return table_open(relid, NoLock);
+}
+
+void
+tags_apply(const char *change)
+{
+	TagChange c = read_document(change);
+	Relation rel = open_target(&c);
+	CatalogRelation *tagged;
+
+	check_change(rel, &c, change);
+	carry_out(rel, &c);
+	tagged = catalog_relation(RelationGetRelid(rel));
+	if (tagged != NULL)
+		catalog_store_descriptor(tagged);
+	table_close(rel, NoLock);
+}
+
+/* ----------------------------------------------------- what users call */
+
+static void
+check_rights(Relation rel)
+{
+	Oid admin = get_role_oid("causaldb_admin", true);
+
+	if (superuser())
+		return;
+	if (!compat_owns_relation(RelationGetRelid(rel), GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE,
+					   RelationGetRelationName(rel));
+	if (!OidIsValid(admin) || !has_privs_of_role(GetUserId(), admin))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to tag table \"%s\"",
+						RelationGetRelationName(rel)),
+				 errdetail("Tagging needs the role causaldb_admin besides "
+						   "the table's ownership."),
+				 errhint("Have a superuser type: GRANT causaldb_admin TO %s;",
+						 quote_identifier(
+							 GetUserNameFromId(GetUserId(), false)))));
+}
+
+/* Opens, with no lock that an applier would have to wait for. */
+static Relation
+open_for_change(Oid relid)
+{
+	Relation rel = relation_open(relid, AccessShareLock);
+
+	check_rights(rel);
+	return rel;
+}
+
+static void
+propose(Relation rel, StringInfo document)
+{
+	TagChange c;
+
+	appendStringInfoChar(document, '}');
+	c = read_document(document->data);
+	check_change(rel, &c, document->data);
+	relation_close(rel, AccessShareLock);
+	if (tags_route != NULL && tags_route(document->data))
+		return;
+	tags_apply(document->data);
+	capture_meta(META_TAG, document->data, (size_t) document->len);
+}
+
+static void
+add_columns(StringInfo out, ArrayType *columns)
+{
+	Datum *names;
+	bool *nulls;
+	int n;
+
+	deconstruct_array(columns, NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR,
+					  &names, &nulls, &n);
+	if (n == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("no columns given"),
+				 errhint("Name columns, or leave them away to tag the whole "
+						 "table.")));
+	appendStringInfoString(out, ", \"columns\": [");
+	for (int i = 0; i < n; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("a column name is NULL")));
+		if (i > 0)
+			appendStringInfoString(out, ", ");
+		escape_json(out, NameStr(*DatumGetName(names[i])));
+	}
+	appendStringInfoChar(out, ']');
+}
+
+static void
+need_arguments(FunctionCallInfo fcinfo, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (PG_ARGISNULL(i))
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("argument %d is NULL", i + 1)));
+}
+
+Datum
+causaldb_set_consistency(PG_FUNCTION_ARGS)
+{
+	StringInfoData document;
+	Relation rel;
+	char *level;
+
+	need_arguments(fcinfo, 2);
+	level = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	check_level(level);
+	rel = open_for_change(PG_GETARG_OID(0));
+	begin_document(&document, "set_consistency", rel);
+	add_member(&document, "level", level);
+	if (PG_ARGISNULL(2))
+		add_member(&document, "columns", NULL);
+	else
+		add_columns(&document, PG_GETARG_ARRAYTYPE_P(2));
+	tags_check_table(rel);
+	if (!is_tagged(RelationGetRelid(rel)))
+		tags_check_advise(rel);
+	propose(rel, &document);
+	PG_RETURN_VOID();
+}
+
+Datum
+causaldb_unset_consistency(PG_FUNCTION_ARGS)
+{
+	StringInfoData document;
+	Relation rel;
+
+	need_arguments(fcinfo, 1);
+	rel = open_for_change(PG_GETARG_OID(0));
+	check_tagged(rel);
+	begin_document(&document, "unset_consistency", rel);
+	propose(rel, &document);
+	PG_RETURN_VOID();
+}
+
+Datum
+causaldb_set_merge(PG_FUNCTION_ARGS)
+{
+	StringInfoData document;
+	Relation rel;
+
+	need_arguments(fcinfo, 4);
+	rel = open_for_change(PG_GETARG_OID(0));
+	begin_document(&document, "set_merge", rel);
+	add_member(&document, "column", NameStr(*PG_GETARG_NAME(1)));
+	add_member(&document, "rule", text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	appendStringInfo(&document, ", \"options\": %s",
+					 JsonbToCString(NULL, &PG_GETARG_JSONB_P(3)->root,
+									VARSIZE(PG_GETARG_JSONB_P(3))));
+	propose(rel, &document);
+	PG_RETURN_VOID();
+}
+
+Datum
+causaldb_set_row_policy(PG_FUNCTION_ARGS)
+{
+	StringInfoData document;
+	Relation rel;
+
+	need_arguments(fcinfo, 2);
+	rel = open_for_change(PG_GETARG_OID(0));
+	begin_document(&document, "set_row_policy", rel);
+	add_member(&document, "policy", text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	propose(rel, &document);
+	PG_RETURN_VOID();
+}
