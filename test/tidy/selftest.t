@@ -125,11 +125,13 @@ ok(scalar(grep { m{^call: build/release/extension/plant_low.o is not built} } ti
 	'object missing');
 unlink "$copy/extension/plant_low.c";
 
-plant('leak.c', "void rep_leak(void) {}\n");
+plant('leak.c', "extern void nowhere(void);\nvoid rep_leak(void) { nowhere(); }\n");
 system('cc', '-shared', '-fPIC', '-o', "$copy/build/release/causaldb.so", "$copy/leak.c") == 0
   or die;
-ok(scalar(grep { /^export: .* shows rep_leak$/ } tidy()), 'symbol shown by the module');
+my @leaks = tidy();
+ok(scalar(grep { /^export: .* shows rep_leak$/ } @leaks), 'symbol shown by the module');
+ok(scalar(grep { /^missing: .* needs nowhere$/ } @leaks), 'symbol that nobody has');
 
 # nothing but the module is left changed
-is(join("\n", grep { !$before{$_} && !/^export/ } tidy()), '', 'and nothing else');
+is(join("\n", grep { !$before{$_} && !/^(export|missing)/ } tidy()), '', 'and nothing else');
 done_testing();
