@@ -43,7 +43,8 @@ static const struct
 } mistakes[] = { { SIM_DEPS_AFTER_TICK, "deps_after_tick" },
 				 { SIM_NO_OBSERVE, "no_observe" },
 				 { SIM_EARLY_PRUNE, "early_prune" },
-				 { SIM_OUT_OF_BAND_ACK, "out_of_band_ack" } };
+				 { SIM_OUT_OF_BAND_ACK, "out_of_band_ack" },
+				 { SIM_FALLS_TOO_FAR, "falls_too_far" } };
 
 static uint64_t
 case_seed(uint64_t number)

@@ -21,13 +21,18 @@
 #define MAX_TX (MAX_STEPS + 2 * SIM_MAX_NODES)
 #define MAX_OPS (MAX_TX * MAX_TX_OPS)
 
-/* one transaction: consecutive operations of the pool */
+/*
+ * One transaction: consecutive operations of the pool. One without any wrote
+ * other rows; it carries an acknowledgement all the same.
+ */
 typedef struct Tx
 {
 	uint32_t first;
 	uint32_t nops;
 	uint32_t node;
 	uint64_t position;
+	uint64_t deps[SIM_MAX_NODES];
+	uint64_t ack[SIM_MAX_NODES]; /* what the writer had applied */
 } Tx;
 
 typedef struct Node
@@ -40,6 +45,7 @@ typedef struct Node
 	uint32_t nlog;
 	uint32_t ngot; /* operations ever applied */
 	uint64_t started[SIM_MAX_NODES];
+	uint64_t named[SIM_MAX_NODES]; /* by the deps of local transactions */
 	uint64_t applied[SIM_MAX_NODES];
 	uint64_t acks[SIM_MAX_NODES][SIM_MAX_NODES]; /* as received in streams */
 	Tx *local; /* open local transaction; it holds the row lock */
@@ -53,6 +59,7 @@ typedef struct Sim
 	SimMistake mistake;
 	SimReport *report;
 	uint32_t nnodes;
+	bool calm; /* delivery keeps up, and much becomes stable */
 	RepRowPolicy policy;
 	int64_t next_value;
 	SimOp ops[MAX_OPS];
@@ -187,7 +194,7 @@ land(Sim *s, Node *n, const Tx *tx)
 {
 	for (uint32_t i = 0; i < tx->nops; i++)
 		apply(s, n, &s->ops[tx->first + i]);
-	memcpy(n->acks[tx->node], s->ops[tx->first].ack, sizeof(n->acks[0]));
+	memcpy(n->acks[tx->node], tx->ack, sizeof(n->acks[0]));
 	n->acks[tx->node][tx->node] = tx->position;
 	n->applied[tx->node] = tx->position;
 }
@@ -264,13 +271,11 @@ begin(Sim *s, Node *n)
 
 static bool start(Sim *s, Node *n, uint32_t k);
 
+/* The stamp and the deps, in the right order or not; then it is done. */
 static void
-commit(Sim *s, Node *n)
+commit_tx(Sim *s, Node *n, Tx *tx)
 {
-	Tx *tx = n->local;
-	uint64_t deps[SIM_MAX_NODES];
-
-	memcpy(deps, n->started, sizeof(deps));
+	memcpy(tx->deps, n->started, sizeof(tx->deps));
 	tx->position = ++n->hlc;
 	if (s->mistake == SIM_DEPS_AFTER_TICK)
 	{
@@ -278,22 +283,43 @@ commit(Sim *s, Node *n)
 		for (uint32_t k = 0; k < s->nnodes; k++)
 			if (k != n->id && unit_once_in(&s->rng, 2))
 				start(s, n, k);
-		memcpy(deps, n->started, sizeof(deps));
+		memcpy(tx->deps, n->started, sizeof(tx->deps));
 	}
-	deps[n->id] = tx->position - 1;
+	memcpy(n->named, tx->deps, sizeof(n->named));
+	tx->deps[n->id] = tx->position - 1;
+	memcpy(tx->ack, n->applied, sizeof(tx->ack));
 	for (uint32_t i = 0; i < tx->nops; i++)
 	{
 		SimOp *o = &s->ops[tx->first + i];
 
 		o->op.stamp.hlc = tx->position;
 		o->op.stamp.stream.node = s->node_ids[n->id];
-		memcpy(o->deps, deps, sizeof(deps));
-		memcpy(o->ack, n->applied, sizeof(o->ack));
+		memcpy(o->deps, tx->deps, sizeof(o->deps));
 	}
-	n->local = NULL;
 	s->streams[n->id][s->stream_len[n->id]++] = tx;
 	land(s, n, tx);
 	n->started[n->id] = tx->position;
+}
+
+/* The open local transaction ends and gives the row lock back. */
+static void
+commit(Sim *s, Node *n)
+{
+	Tx *tx = n->local;
+
+	n->local = NULL;
+	commit_tx(s, n, tx);
+}
+
+/* Another client of the node writes other rows, whoever has our row's lock. */
+static void
+commit_elsewhere(Sim *s, Node *n)
+{
+	Tx *tx = &s->txs[s->ntxs++];
+
+	tx->first = tx->nops = 0;
+	tx->node = n->id;
+	commit_tx(s, n, tx);
 }
 
 /* ------------------------------------------------------------------------
@@ -308,12 +334,11 @@ next_deliverable(const Sim *s, const Node *n, uint32_t k)
 	for (uint32_t i = 0; i < s->stream_len[k]; i++)
 	{
 		const Tx *tx = s->streams[k][i];
-		const uint64_t *deps = s->ops[tx->first].deps;
 
 		if (tx->position <= n->applied[k])
 			continue;
 		for (uint32_t j = 0; j < s->nnodes; j++)
-			if (j != k && n->applied[j] < deps[j])
+			if (j != k && n->applied[j] < tx->deps[j])
 				return NULL;
 		return tx;
 	}
@@ -351,14 +376,21 @@ finish(Sim *s, Node *n, uint32_t k)
 	return true;
 }
 
-/* Apply fails and will be tried again; `started` falls back. */
+/*
+ * Apply fails and will be tried again: `started` falls back, but not below what
+ * a local transaction has named already. Later ones come after that one in its
+ * stream and are bound by its deps anyway; did they not name them, what was
+ * seen by what they have seen would be unseen by them.
+ */
 static void
-give_up(Node *n, uint32_t k)
+give_up(const Sim *s, Node *n, uint32_t k)
 {
 	if (n->inflight[k] == NULL)
 		return;
 	n->inflight[k] = NULL;
 	n->started[k] = n->applied[k];
+	if (s->mistake != SIM_FALLS_TOO_FAR && n->started[k] < n->named[k])
+		n->started[k] = n->named[k];
 }
 
 /* What may be forgotten of stream k, as far as n knows. */
@@ -429,6 +461,7 @@ prepare(Sim *s)
 
 	s->nnodes = sizes[unit_below(&s->rng, 4)];
 	s->policy = (RepRowPolicy) (1 + unit_below(&s->rng, 3));
+	s->calm = unit_once_in(&s->rng, 3);
 	s->report->nodes = s->nnodes;
 	s->report->policy = s->policy;
 	s->nops = s->ntxs = 0;
@@ -443,6 +476,7 @@ prepare(Sim *s)
 		memset(n->acks, 0, sizeof(n->acks));
 		memset(n->started, 0, sizeof(n->started));
 		memset(n->applied, 0, sizeof(n->applied));
+		memset(n->named, 0, sizeof(n->named));
 		memset(n->inflight, 0, sizeof(n->inflight));
 		memset(&n->row, 0, sizeof(n->row));
 		n->id = i;
@@ -466,26 +500,45 @@ prepare(Sim *s)
 	commit(s, first);
 }
 
+/* Some of what is under way arrives, and what became stable is forgotten. */
+static void
+calm_down(Sim *s)
+{
+	Node *n = &s->nodes[unit_below(&s->rng, s->nnodes)];
+
+	for (uint32_t k = 0; k < s->nnodes; k++)
+	{
+		finish(s, n, k);
+		start(s, n, k);
+		finish(s, n, k);
+	}
+	forget(s, n);
+}
+
 static void
 step(Sim *s)
 {
 	Node *n = &s->nodes[unit_below(&s->rng, s->nnodes)];
 	uint32_t choice = unit_below(&s->rng, 100);
 
-	if (choice < 10)
+	if (s->calm)
+		calm_down(s);
+	if (choice < 8)
 		n->hlc += unit_below(&s->rng, 4);
-	else if (choice < 27 && n->local == NULL)
+	else if (choice < 22 && n->local == NULL)
 		begin(s, n);
-	else if (choice < 46 && n->local != NULL)
+	else if (choice < 38 && n->local != NULL)
 		commit(s, n);
-	else if (choice < 68)
+	else if (choice < 45)
+		commit_elsewhere(s, n);
+	else if (choice < 67)
 		start(s, n, unit_below(&s->rng, s->nnodes));
 	else if (choice < 90)
 		finish(s, n, unit_below(&s->rng, s->nnodes));
 	else if (choice < 98)
 		forget(s, n);
 	else
-		give_up(n, unit_below(&s->rng, s->nnodes));
+		give_up(s, n, unit_below(&s->rng, s->nnodes));
 }
 
 /* Everybody gets everything. */

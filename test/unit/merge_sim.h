@@ -36,7 +36,6 @@ typedef struct SimOp
 {
 	RepOp op; /* slot is the number of the writing node */
 	uint64_t deps[SIM_MAX_NODES];
-	uint64_t ack[SIM_MAX_NODES]; /* what the writer had applied */
 	RepWrite writes[SIM_FIELDS];
 	int64_t values[SIM_FIELDS]; /* by field: value set, or increment */
 } SimOp;
@@ -58,7 +57,8 @@ typedef enum SimMistake
 	SIM_DEPS_AFTER_TICK, /* deps are read after the stamp was taken */
 	SIM_NO_OBSERVE,      /* apply does not raise the clock */
 	SIM_EARLY_PRUNE,     /* what is applied here is forgotten */
-	SIM_OUT_OF_BAND_ACK  /* acks overtake the operations in flight */
+	SIM_OUT_OF_BAND_ACK, /* acks overtake the operations in flight */
+	SIM_FALLS_TOO_FAR    /* `started` falls below what was named, see give_up */
 } SimMistake;
 
 /* rep_merge and rep_op_writes, or a mutant's */
