@@ -322,44 +322,15 @@ route_tag(const char *change)
 
 /* ------------------------------------------------------------ readiness */
 
-/* what was known of another member when the wait began */
-typedef struct Heard
+/* A frame of that node has come since then. */
+static bool
+is_heard(NodeShared *node, int32 id, TimestampTz since)
 {
-	int32 node;
-	uint64 seen;
-} Heard;
-
-/* The newest position of the node's streams that any frame has named here. */
-static uint64
-newest_seen(NodeShared *node, int32 id)
-{
-	int n = (int) pg_atomic_read_u32(&node->nstreams);
-	uint64 seen = 0;
 	int i;
 
-	for (i = 0; i < n; i++)
-		if ((int32) node->streams[i].id.node == id)
-			seen = Max(seen, pg_atomic_read_u64(&node->streams[i].seen));
-	return seen;
-}
-
-/* Something the node wrote has come since the wait began or a second before. */
-static bool
-is_heard(NodeShared *node, int32 id, List **heard)
-{
-	uint64 seen = newest_seen(node, id);
-	Heard *first;
-	ListCell *lc;
-
-	if (rep_hlc_to_ms(seen) + 1000 > clock_wall_ms())
-		return true;
-	foreach (lc, *heard)
-		if (((Heard *) lfirst(lc))->node == id)
-			return seen > ((Heard *) lfirst(lc))->seen;
-	first = palloc(sizeof(Heard));
-	first->node = id;
-	first->seen = seen;
-	*heard = lappend(*heard, first);
+	for (i = 0; i < REP_MAX_MEMBERS; i++)
+		if ((int32) pg_atomic_read_u32(&node->heard[i].node) == id)
+			return (TimestampTz) pg_atomic_read_u64(&node->heard[i].at) >= since;
 	return false;
 }
 
@@ -383,7 +354,7 @@ is_linked(NodeShared *node, int32 id, char *error, size_t len)
 
 /* NULL if this node is ready, else a sentence on what it waits for. */
 static char *
-not_ready_because(NodeShared *node, List **heard)
+not_ready_because(NodeShared *node, TimestampTz since)
 {
 	Identity id = identity_read();
 	RemoteRows *others;
@@ -402,7 +373,7 @@ not_ready_because(NodeShared *node, List **heard)
 			continue;
 		if (!is_linked(node, other, error, sizeof(error)))
 			return psprintf("The link to node \"%s\" is not up%s%s.", name, error[0] ? ": " : "", error);
-		if (!is_heard(node, other, heard))
+		if (!is_heard(node, other, since))
 			return psprintf("Nothing has come from node \"%s\" yet.", name);
 	}
 	return NULL;
@@ -413,13 +384,14 @@ Datum
 causaldb_wait_until_ready(PG_FUNCTION_ARGS)
 {
 	NodeShared *node = member_node();
-	TimestampTz deadline = TimestampTzPlusMilliseconds(
-		GetCurrentTimestamp(), token_milliseconds(PG_GETARG_INTERVAL_P(0)));
-	List *heard = NIL;
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz deadline = TimestampTzPlusMilliseconds(now, token_milliseconds(PG_GETARG_INTERVAL_P(0)));
+	/* links are never silent longer than a heartbeat interval of the peer */
+	TimestampTz since = TimestampTzPlusMilliseconds(now, -1000);
 	char *why;
 
 	ConditionVariablePrepareToSleep(&node->applied_cv);
-	while ((why = not_ready_because(node, &heard)) != NULL)
+	while ((why = not_ready_because(node, since)) != NULL)
 	{
 		if (GetCurrentTimestamp() >= deadline)
 			ereport(ERROR,

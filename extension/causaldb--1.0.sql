@@ -361,7 +361,7 @@ CREATE FUNCTION causaldb.node_status(
 COMMENT ON FUNCTION causaldb.node_status() IS 'shared state of this node, raw';
 
 CREATE FUNCTION causaldb.peer_status(
-	OUT node int4, OUT state text, OUT since timestamptz, OUT last_answer timestamptz,
+	OUT node int4, OUT state text, OUT since timestamptz, OUT last_answer timestamptz, OUT last_heard timestamptz,
 	OUT skew_ms int8, OUT round_trip_us int8, OUT own_applied int8, OUT frames_sent int8, OUT bytes_sent int8, OUT error text)
 	RETURNS SETOF record
 	LANGUAGE C VOLATILE STRICT PARALLEL SAFE ROWS 8
@@ -403,6 +403,7 @@ CREATE VIEW causaldb.peers AS
 		COALESCE(p.state, 'none') AS state,
 		p.since,
 		p.last_answer,
+		p.last_heard,
 		p.skew_ms * interval '1 ms' AS skew,
 		p.round_trip_us * interval '1 us' AS round_trip,
 		p.own_applied AS "position",
@@ -419,6 +420,8 @@ CREATE VIEW causaldb.peers AS
 	ORDER BY n.id;
 COMMENT ON VIEW causaldb.peers IS 'links from this node to the others';
 COMMENT ON COLUMN causaldb.peers.state IS 'connecting, greeting, up or down, since then';
+COMMENT ON COLUMN causaldb.peers.last_answer IS 'when it last answered a frame of ours';
+COMMENT ON COLUMN causaldb.peers.last_heard IS 'when it last sent us a frame';
 COMMENT ON COLUMN causaldb.peers.skew IS 'the peer''s clock minus ours';
 COMMENT ON COLUMN causaldb.peers.round_trip IS 'from the last answered frame''s sending to its answer';
 COMMENT ON COLUMN causaldb.peers."position" IS 'what the peer has applied of our own stream';
@@ -433,9 +436,10 @@ CREATE VIEW causaldb.streams AS
 		NULLIF(s.applied, 0) AS applied,
 		causaldb.position_time(NULLIF(s.applied, 0)) AS applied_time,
 		NULLIF(s.seen, 0) AS seen,
-		CASE WHEN s.seen > s.applied AND s.applied > 0
-			THEN causaldb.position_time(s.seen) - causaldb.position_time(s.applied)
-			WHEN s.seen <= s.applied THEN interval '0' END AS lag,
+		CASE WHEN s.seen > s.applied
+			THEN GREATEST(causaldb.position_time(s.seen) - causaldb.position_time(NULLIF(s.applied, 0)),
+				pg_catalog.clock_timestamp() - s.waits_since)
+			ELSE interval '0' END AS lag,
 		CASE WHEN s.own THEN s.closed ELSE NULLIF(t.closed, 0) END AS closed,
 		NULLIF(s.stable, 0) AS stable,
 		CASE WHEN s.waits_node IS NOT NULL
@@ -455,7 +459,7 @@ CREATE VIEW causaldb.streams AS
 COMMENT ON VIEW causaldb.streams IS 'streams this node follows, one for each start of each node, and how far they are here';
 COMMENT ON COLUMN causaldb.streams.applied IS 'everything of the stream up to here is visible on this node';
 COMMENT ON COLUMN causaldb.streams.seen IS 'the largest position that anything received has named';
-COMMENT ON COLUMN causaldb.streams.lag IS 'time between seen and applied';
+COMMENT ON COLUMN causaldb.streams.lag IS 'time between seen and applied, and at least for how long the stream waits';
 COMMENT ON COLUMN causaldb.streams.closed IS 'the writer''s word that nothing more comes at or below';
 COMMENT ON COLUMN causaldb.streams.stable IS 'applied durably by every member up to here';
 COMMENT ON COLUMN causaldb.streams.waiting_for IS 'what the next transaction of the stream must see applied here first';

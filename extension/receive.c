@@ -36,6 +36,7 @@ PG_FUNCTION_INFO_V1(causaldb_receive);
 #define ANSWER_BYTES (REP_FRAME_HEADER + 64 + REP_MAX_VECTOR * 23)
 
 static uint32 peer_node = 0; /* who said HELLO in this session */
+static HeardSlot *heard = NULL; /* of that peer */
 
 static void
 malformed(const char *what)
@@ -142,6 +143,7 @@ causaldb_hello(PG_FUNCTION_ARGS)
 						   GetDatabaseEncodingName(), pg_encoding_to_char((int) hello.encoding)),
 				 errhint("All nodes of a cluster need the same server encoding.")));
 	peer_node = hello.from.node;
+	heard = shmem_heard_slot(node, peer_node);
 
 	/* every frame is a transaction of its own; waiting for the disk is for
 	 * the apply worker and the acks */
@@ -262,6 +264,8 @@ causaldb_receive(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_PROTOCOL_VIOLATION),
 				 errmsg("a frame came before HELLO"),
 				 errhint("Only the sender of a peer calls causaldb.receive().")));
+	if (heard)
+		pg_atomic_write_u64(&heard->at, (uint64) GetCurrentTimestamp());
 	switch (open_frame(frame, &body))
 	{
 		case REP_FRAME_INTERVAL:

@@ -81,6 +81,11 @@ startup(void)
 			NodeShared *node = shmem_node_at(i);
 			int s;
 
+			for (s = 0; s < REP_MAX_MEMBERS; s++)
+			{
+				pg_atomic_init_u32(&node->heard[s].node, 0);
+				pg_atomic_init_u64(&node->heard[s].at, 0);
+			}
 			LWLockInitialize(&node->lock, tranche);
 			ConditionVariableInit(&node->applied_cv);
 			pg_atomic_init_u32(&node->state, NODE_UNKNOWN);
@@ -163,6 +168,11 @@ shmem_release_node(Oid database)
 			pg_atomic_write_u64(&node->streams[s].applied, 0);
 		}
 		memset(node->peers, 0, sizeof(node->peers));
+		for (s = 0; s < REP_MAX_MEMBERS; s++)
+		{
+			pg_atomic_write_u32(&node->heard[s].node, 0);
+			pg_atomic_write_u64(&node->heard[s].at, 0);
+		}
 		memset(node->inboxes, 0, sizeof(node->inboxes));
 		node->database = InvalidOid;
 	}
@@ -282,6 +292,31 @@ shmem_add_stream(NodeShared *node, RepStreamId id, int32 local_id,
 	pg_atomic_write_u32(&node->nstreams, n + 1);
 	LWLockRelease(&node->lock);
 	return n;
+}
+
+HeardSlot *
+shmem_heard_slot(NodeShared *node, uint32 peer)
+{
+	HeardSlot *found = NULL;
+	int i;
+
+	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
+	for (i = REP_MAX_MEMBERS - 1; i >= 0; i--)
+	{
+		uint32 owner = pg_atomic_read_u32(&node->heard[i].node);
+
+		if (owner == peer)
+		{
+			found = &node->heard[i];
+			break;
+		}
+		if (owner == 0)
+			found = &node->heard[i];
+	}
+	if (found)
+		pg_atomic_write_u32(&found->node, peer);
+	LWLockRelease(&node->lock);
+	return found;
 }
 
 /* Latches of workers are process-lifetime memory of PGPROC: always valid. */

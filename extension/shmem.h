@@ -79,6 +79,13 @@ typedef struct PeerStatus
 	char error[256];
 } PeerStatus;
 
+/* when a peer last sent us a frame, relayed or its own */
+typedef struct HeardSlot
+{
+	pg_atomic_uint32 node; /* 0: free; set under lock */
+	pg_atomic_uint64 at; /* TimestampTz; written by the receiving backend */
+} HeardSlot;
+
 /* one receiving backend's queue to the apply worker; guarded by lock */
 typedef struct InboxSlot
 {
@@ -128,6 +135,7 @@ typedef struct NodeShared
 	Oid lock_wait_relation;
 
 	PeerStatus peers[REP_MAX_MEMBERS];
+	HeardSlot heard[REP_MAX_MEMBERS];
 	InboxSlot inboxes[MAX_INBOXES];
 	uint64 inbox_serial;
 } NodeShared;
@@ -165,6 +173,8 @@ extern int shmem_find_stream_by_local(NodeShared *node, int32 local_id);
 /* Adds a stream; error 54000 when REP_MAX_STREAMS are in use. */
 extern int shmem_add_stream(NodeShared *node, RepStreamId id, int32 local_id,
 							uint64 applied);
+/* The peer's slot, taken if it has none yet; NULL when all are taken. */
+extern HeardSlot *shmem_heard_slot(NodeShared *node, uint32 peer);
 extern void shmem_wake_sender(NodeShared *node);
 extern void shmem_wake_apply(NodeShared *node);
 extern void shmem_wake_supervisor(void);

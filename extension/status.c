@@ -26,9 +26,8 @@ PG_FUNCTION_INFO_V1(causaldb_node_status);
 PG_FUNCTION_INFO_V1(causaldb_peer_status);
 PG_FUNCTION_INFO_V1(causaldb_stream_status);
 
-#define NODE_COLUMNS 14
-#define PEER_COLUMNS 10
-#define STREAM_COLUMNS 16
+/* of the widest row */
+#define MAX_COLUMNS 16
 
 static const char *const node_states[] = {
 	[NODE_UNKNOWN] = "unknown", [NODE_LOCAL] = "local", [NODE_OPENING] = "opening",
@@ -50,8 +49,8 @@ existing_node(void)
 /* One row under construction. */
 typedef struct Row
 {
-	Datum values[STREAM_COLUMNS];
-	bool nulls[STREAM_COLUMNS];
+	Datum values[MAX_COLUMNS];
+	bool nulls[MAX_COLUMNS];
 	int n;
 } Row;
 
@@ -179,6 +178,17 @@ causaldb_node_status(PG_FUNCTION_ARGS)
 
 /* ------------------------------------------------------------ peers */
 
+static TimestampTz
+heard_at(NodeShared *node, uint32 peer)
+{
+	int i;
+
+	for (i = 0; i < REP_MAX_MEMBERS; i++)
+		if (pg_atomic_read_u32(&node->heard[i].node) == peer)
+			return (TimestampTz) pg_atomic_read_u64(&node->heard[i].at);
+	return 0;
+}
+
 /* causaldb.peer_status(): a row a peer the sender knows */
 Datum
 causaldb_peer_status(PG_FUNCTION_ARGS)
@@ -207,6 +217,7 @@ causaldb_peer_status(PG_FUNCTION_ARGS)
 		put_text(&row, link_states[peer->state]);
 		put_time(&row, peer->state_since);
 		put_time(&row, peer->last_answer);
+		put_time(&row, heard_at(node, peer->node));
 		put_int8(&row, (uint64) peer->skew_ms, answered);
 		put_int8(&row, (uint64) peer->round_trip_us, answered);
 		put_int8(&row, peer->own_applied, peer->own_applied != 0);
