@@ -22,9 +22,9 @@
 	index_beginscan(heap, index, snapshot, nkeys, 0)
 #endif
 
-/* The primary key's index, also a deferrable one, or InvalidOid. */
+/* The primary key's index unless it is deferrable, or InvalidOid. */
 #if PG_VERSION_NUM >= 180000
-#define compat_primary_key(rel) RelationGetPrimaryKeyIndex(rel, true)
+#define compat_primary_key(rel) RelationGetPrimaryKeyIndex(rel, false)
 #else
 #define compat_primary_key(rel) RelationGetPrimaryKeyIndex(rel)
 #endif

@@ -8,8 +8,8 @@
  * arrives from another node.
  *
  * The lock is SHARE ROW EXCLUSIVE, as CREATE TRIGGER takes: readers go on,
- * writers wait until the tag's transaction ends. Nothing is scanned or
- * rewritten.
+ * writers wait until the tag's transaction ends. Only unset_consistency takes
+ * ACCESS EXCLUSIVE, as DROP TRIGGER does. Nothing is scanned or rewritten.
  */
 #include "postgres.h"
 
@@ -620,7 +620,11 @@ static Relation
 open_target(const TagChange *c)
 {
 	RangeVar *name = makeRangeVar(c->schema, c->table, -1);
-	Oid relid = RangeVarGetRelid(name, ShareRowExclusiveLock, true);
+	/* as CREATE TRIGGER and DROP TRIGGER take */
+	LOCKMODE lock = strcmp(c->op, "unset_consistency") == 0
+		? AccessExclusiveLock
+		: ShareRowExclusiveLock;
+	Oid relid = RangeVarGetRelid(name, lock, true);
 
 	if (!OidIsValid(relid))
 		ereport(ERROR,

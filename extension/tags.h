@@ -14,8 +14,8 @@
  *
  * Invariants
  * 1. tags_apply is idempotent: a document applied twice is applied once.
- * 2. A change of a tag holds SHARE ROW EXCLUSIVE on the table to the end of
- *	  its transaction, so no writer of the table is open across it.
+ * 2. A change of a tag holds SHARE ROW EXCLUSIVE or more on the table to the
+ *	  end of its transaction, so no writer of the table is open across it.
  * 3. A table that cannot keep the promise is refused, with what to type.
  */
 #ifndef CAUSALDB_TAGS_H

@@ -113,10 +113,29 @@ check_persistence(Relation rel)
 				 errhint("Tag a table of your own; type: CREATE TABLE ...;")));
 }
 
+/* The primary key's index, also a deferrable one, or InvalidOid. */
+static Oid
+any_primary_key(Relation rel)
+{
+	List *indexes = RelationGetIndexList(rel);
+	ListCell *cell;
+
+	foreach (cell, indexes)
+	{
+		Relation index = index_open(lfirst_oid(cell), AccessShareLock);
+		bool primary = index->rd_index->indisprimary;
+
+		index_close(index, AccessShareLock);
+		if (primary)
+			return lfirst_oid(cell);
+	}
+	return InvalidOid;
+}
+
 static void
 check_primary_key(Relation rel)
 {
-	Oid oid = compat_primary_key(rel);
+	Oid oid = any_primary_key(rel);
 	char *qualified = catalog_qualified_name(RelationGetRelid(rel));
 	TupleKey key;
 	Relation index;
