@@ -29,6 +29,7 @@
 #include "utils/syscache.h"
 
 #include "catalog.h"
+#include "catalog_tag.h"
 #include "compat.h"
 #include "errors.h"
 #include "store.h"
@@ -55,8 +56,15 @@ typedef struct ApplyEntry
 	CatalogApply *apply;
 } ApplyEntry;
 
+typedef struct DescriptorEntry
+{
+	uint64 hash; /* hash key */
+	RepDescriptor *descriptor;
+} DescriptorEntry;
+
 static HTAB *relations = NULL;
 static HTAB *applies = NULL;
+static HTAB *descriptors = NULL; /* by content: never invalidated */
 static Home *retired = NULL;
 
 /* counts invalidations: a build during which it moved is not cached */
@@ -141,6 +149,8 @@ prepare_caches(void)
 						   sizeof(RelationEntry));
 	applies = make_cache("causaldb applied descriptors", sizeof(uint64),
 						 sizeof(ApplyEntry));
+	descriptors = make_cache("causaldb descriptors", sizeof(uint64),
+							 sizeof(DescriptorEntry));
 	CacheRegisterRelcacheCallback(on_relcache, (Datum) 0);
 	CacheRegisterSyscacheCallback(TYPEOID, on_syscache, (Datum) 0);
 	CacheRegisterSyscacheCallback(NAMESPACEOID, on_syscache, (Datum) 0);
@@ -158,116 +168,6 @@ make_home(Oid relid)
 	home->context = context;
 	home->relid = relid;
 	return home;
-}
-
-/* --------------------------------------------------------------- tags */
-
-enum
-{
-	TAG_RELID = 1,
-	TAG_LEVEL,
-	TAG_WHOLE,
-	TAG_APPEND_ONLY,
-	TAG_ROW_POLICY
-};
-
-enum
-{
-	TAG_COLUMN_RELID = 1,
-	TAG_COLUMN_ATTNUM,
-	TAG_COLUMN_LEVEL,
-	TAG_COLUMN_RULE
-};
-
-typedef struct Tag
-{
-	bool tagged; /* has a row at all */
-	bool active; /* writes are captured */
-	bool whole;
-	bool append_only;
-	RepRowPolicy policy;
-} Tag;
-
-static RepRowPolicy
-policy_by_name(const char *name)
-{
-	if (strcmp(name, "delete_wins") == 0)
-		return REP_POLICY_DELETE_WINS;
-	if (strcmp(name, "last_write") == 0)
-		return REP_POLICY_LAST_WRITE;
-	return REP_POLICY_UPDATE_WINS;
-}
-
-static Tag
-read_tag(Oid relid)
-{
-	Relation rel = table_open(store_table(STORE_TAG), AccessShareLock);
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple tup;
-	Tag tag = { 0 };
-
-	ScanKeyInit(&key, TAG_RELID, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(relid));
-	scan = systable_beginscan(rel, store_index(STORE_TAG), true, snapshot, 1,
-							  &key);
-	tup = systable_getnext(scan);
-	if (HeapTupleIsValid(tup))
-	{
-		Datum values[TAG_ROW_POLICY];
-		bool nulls[TAG_ROW_POLICY];
-
-		heap_deform_tuple(tup, RelationGetDescr(rel), values, nulls);
-		tag.tagged = true;
-		tag.active =
-			strcmp(TextDatumGetCString(values[TAG_LEVEL - 1]), "none") != 0;
-		tag.whole = DatumGetBool(values[TAG_WHOLE - 1]);
-		tag.append_only = DatumGetBool(values[TAG_APPEND_ONLY - 1]);
-		tag.policy = policy_by_name(
-			TextDatumGetCString(values[TAG_ROW_POLICY - 1]));
-	}
-	systable_endscan(scan);
-	UnregisterSnapshot(snapshot);
-	table_close(rel, AccessShareLock);
-	return tag;
-}
-
-/* Rules by attnum; 0 where the column has no row. */
-static RepRule *
-read_tag_columns(Relation target)
-{
-	Relation rel = table_open(store_table(STORE_TAG_COLUMN), AccessShareLock);
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	RepRule *rules = palloc0(sizeof(RepRule) *
-							 (RelationGetNumberOfAttributes(target) + 1));
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple tup;
-
-	ScanKeyInit(&key, TAG_COLUMN_RELID, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(RelationGetRelid(target)));
-	scan = systable_beginscan(rel, store_index(STORE_TAG_COLUMN), true,
-							  snapshot, 1, &key);
-	while (HeapTupleIsValid(tup = systable_getnext(scan)))
-	{
-		bool isnull;
-		AttrNumber attnum =
-			DatumGetInt16(heap_getattr(tup, TAG_COLUMN_ATTNUM,
-									   RelationGetDescr(rel), &isnull));
-		Datum rule = heap_getattr(tup, TAG_COLUMN_RULE,
-								  RelationGetDescr(rel), &isnull);
-
-		if (attnum > 0 && attnum <= RelationGetNumberOfAttributes(target))
-			rules[attnum] =
-				strcmp(TextDatumGetCString(rule), "counter") == 0
-				? REP_RULE_COUNTER
-				: REP_RULE_LAST_WRITE;
-	}
-	systable_endscan(scan);
-	UnregisterSnapshot(snapshot);
-	table_close(rel, AccessShareLock);
-	return rules;
 }
 
 /* ------------------------------------------------- tables as captured */
@@ -383,7 +283,7 @@ choose_columns(CatalogRelation *out, Relation rel, bool whole,
 CatalogRelation *
 catalog_relation_build(Relation rel, MemoryContext context)
 {
-	Tag tag = read_tag(RelationGetRelid(rel));
+	CatalogTag tag = catalog_tag_read(RelationGetRelid(rel));
 	CatalogRelation *out;
 
 	if (!tag.active)
@@ -402,7 +302,7 @@ catalog_relation_build(Relation rel, MemoryContext context)
 						   "by it on every node."),
 				 errhint("Type: ALTER TABLE %s ADD PRIMARY KEY (...);",
 						 catalog_qualified_name(RelationGetRelid(rel)))));
-	choose_columns(out, rel, tag.whole, read_tag_columns(rel), context);
+	choose_columns(out, rel, tag.whole, catalog_tag_rules(rel), context);
 	encode_definition(out, rel, context);
 	return out;
 }
@@ -446,6 +346,177 @@ catalog_relation(Oid relid)
 	entry->home = home;
 	entry->relation = relation;
 	return relation;
+}
+
+/* -------------------------------------------------------- descriptors */
+
+/*
+ * The stored bytes, palloc'd; *committed tells whether they stay whatever
+ * becomes of this transaction. Rows never change, so the newest view is right
+ * for every reader.
+ */
+static void *
+find_descriptor(uint64 hash, size_t *len, bool *committed)
+{
+	Relation rel = table_open(store_table(STORE_DESCRIPTOR), AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tup;
+	void *bytes = NULL;
+
+	*committed = false;
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ,
+				UInt64GetDatum(hash));
+	scan = systable_beginscan(rel, store_index(STORE_DESCRIPTOR), true,
+							  SnapshotSelf, 1, &key);
+	while (!*committed && HeapTupleIsValid(tup = systable_getnext(scan)))
+	{
+		bool isnull;
+		bytea *stored = DatumGetByteaPP(
+			heap_getattr(tup, 2, RelationGetDescr(rel), &isnull));
+
+		*len = VARSIZE_ANY_EXHDR(stored);
+		bytes = memcpy(palloc(*len + 1), VARDATA_ANY(stored), *len);
+		*committed = !TransactionIdIsCurrentTransactionId(
+			HeapTupleHeaderGetXmin(tup->t_data));
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return bytes;
+}
+
+static void
+insert_descriptor(uint64 hash, const void *bytes, size_t len)
+{
+	Relation rel = table_open(store_table(STORE_DESCRIPTOR),
+							  RowExclusiveLock);
+	Datum values[2];
+	bool nulls[2] = { false, false };
+	bytea *definition = palloc(len + VARHDRSZ);
+
+	SET_VARSIZE(definition, len + VARHDRSZ);
+	memcpy(VARDATA(definition), bytes, len);
+	values[0] = UInt64GetDatum(hash);
+	values[1] = PointerGetDatum(definition);
+	store_insert(rel, values, nulls);
+	pfree(definition);
+	table_close(rel, NoLock);
+}
+
+static void pg_attribute_noreturn()
+bad_descriptor(uint64 hash)
+{
+	ereport(ERROR,
+			(errcode(ERRORS_MALFORMED),
+			 errmsg("descriptor %016llx is malformed",
+					(unsigned long long) hash)));
+}
+
+static void
+check_name(uint64 hash, const char *name, size_t len, size_t max)
+{
+	if (len == 0 || len > max || !pg_verifymbstr(name, (int) len, true))
+		bad_descriptor(hash);
+}
+
+/* Decodes into context, or ERROR; the views are into a copy there. */
+static RepDescriptor *
+decode_descriptor(uint64 hash, const void *bytes, size_t len,
+				  MemoryContext context)
+{
+	int ncolumns = rep_descriptor_columns(bytes, len);
+	RepDescriptor *d;
+	void *copy;
+
+	if (ncolumns < 0 || rep_hash64(bytes, len, 0) != hash)
+		bad_descriptor(hash);
+	copy = memcpy(MemoryContextAlloc(context, len), bytes, len);
+	d = MemoryContextAllocZero(context, sizeof(RepDescriptor));
+	d->columns = MemoryContextAllocZero(context, sizeof(RepColumn) *
+													 Max(ncolumns, 1));
+	if (!rep_descriptor_decode(copy, len, (uint32) ncolumns, d))
+		bad_descriptor(hash);
+	check_name(hash, d->schema, d->schema_len, NAMEDATALEN - 1);
+	check_name(hash, d->table, d->table_len, NAMEDATALEN - 1);
+	for (uint32 i = 0; i < d->ncolumns; i++)
+	{
+		check_name(hash, d->columns[i].name, d->columns[i].name_len,
+				   NAMEDATALEN - 1);
+		check_name(hash, d->columns[i].type, d->columns[i].type_len,
+				   4 * NAMEDATALEN);
+	}
+	d->hash = hash;
+	return d;
+}
+
+void
+catalog_put_descriptor(uint64 hash, const void *bytes, size_t len)
+{
+	MemoryContext scratch =
+		AllocSetContextCreate(CurrentMemoryContext, "causaldb descriptor",
+							  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(scratch);
+	size_t stored_len;
+	bool committed;
+
+	(void) decode_descriptor(hash, bytes, len, scratch);
+	if (find_descriptor(hash, &stored_len, &committed) == NULL)
+		insert_descriptor(hash, bytes, len);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(scratch);
+}
+
+void *
+catalog_get_descriptor(uint64 hash, size_t *len)
+{
+	bool committed;
+
+	return find_descriptor(hash, len, &committed);
+}
+
+void
+catalog_store_descriptor(CatalogRelation *rel)
+{
+	size_t len;
+	void *bytes;
+
+	if (rel->stored)
+		return;
+	bytes = find_descriptor(rel->hash, &len, &rel->stored);
+	if (bytes == NULL)
+		insert_descriptor(rel->hash, rel->definition, rel->definition_len);
+	else
+		pfree(bytes);
+}
+
+const RepDescriptor *
+catalog_descriptor(uint64 hash)
+{
+	DescriptorEntry *entry;
+	RepDescriptor *d;
+	size_t len;
+	void *bytes;
+
+	prepare_caches();
+	entry = hash_search(descriptors, &hash, HASH_FIND, NULL);
+	if (entry != NULL)
+		return entry->descriptor;
+	bytes = catalog_get_descriptor(hash, &len);
+	if (bytes == NULL)
+		return NULL;
+	/* by content, so it is right for ever and never invalidated */
+	d = decode_descriptor(hash, bytes, len, CacheMemoryContext);
+	pfree(bytes);
+	entry = hash_search(descriptors, &hash, HASH_ENTER, NULL);
+	entry->descriptor = d;
+	return d;
+}
+
+char *
+catalog_descriptor_name(const RepDescriptor *d)
+{
+	return quote_qualified_identifier(pnstrdup(d->schema, d->schema_len),
+									  pnstrdup(d->table, d->table_len));
 }
 
 char *
@@ -662,7 +733,7 @@ build_apply(const RepDescriptor *d, Oid relid, MemoryContext context)
 	CatalogApply *out = MemoryContextAllocZero(context, sizeof(CatalogApply));
 	Relation rel = table_open(relid, NoLock);
 
-	if (!read_tag(relid).tagged)
+	if (!catalog_tag_read(relid).tagged)
 		ereport(ERROR,
 				(errcode(ERRORS_NOT_TAGGED_HERE),
 				 errmsg("table %s is not tagged here",

@@ -1,0 +1,117 @@
+/*
+ * catalog_tag.c
+ *		Rows of causaldb.tag and tag_column, as they stand now.
+ *
+ * They are read with the latest snapshot, as catalogs are: a transaction that
+ * began before a tag was set writes under it all the same.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "catalog_tag.h"
+#include "store.h"
+
+enum
+{
+	TAG_RELID = 1,
+	TAG_LEVEL,
+	TAG_WHOLE,
+	TAG_APPEND_ONLY,
+	TAG_ROW_POLICY
+};
+
+enum
+{
+	TAG_COLUMN_RELID = 1,
+	TAG_COLUMN_ATTNUM,
+	TAG_COLUMN_LEVEL,
+	TAG_COLUMN_RULE
+};
+
+static RepRowPolicy
+policy_by_name(const char *name)
+{
+	if (strcmp(name, "delete_wins") == 0)
+		return REP_POLICY_DELETE_WINS;
+	if (strcmp(name, "last_write") == 0)
+		return REP_POLICY_LAST_WRITE;
+	return REP_POLICY_UPDATE_WINS;
+}
+
+CatalogTag
+catalog_tag_read(Oid relid)
+{
+	Relation rel = table_open(store_table(STORE_TAG), AccessShareLock);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tup;
+	CatalogTag tag = { 0 };
+
+	ScanKeyInit(&key, TAG_RELID, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(rel, store_index(STORE_TAG), true, snapshot, 1,
+							  &key);
+	tup = systable_getnext(scan);
+	if (HeapTupleIsValid(tup))
+	{
+		Datum values[TAG_ROW_POLICY];
+		bool nulls[TAG_ROW_POLICY];
+
+		heap_deform_tuple(tup, RelationGetDescr(rel), values, nulls);
+		tag.tagged = true;
+		tag.active =
+			strcmp(TextDatumGetCString(values[TAG_LEVEL - 1]), "none") != 0;
+		tag.whole = DatumGetBool(values[TAG_WHOLE - 1]);
+		tag.append_only = DatumGetBool(values[TAG_APPEND_ONLY - 1]);
+		tag.policy = policy_by_name(
+			TextDatumGetCString(values[TAG_ROW_POLICY - 1]));
+	}
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+	return tag;
+}
+
+RepRule *
+catalog_tag_rules(Relation target)
+{
+	Relation rel = table_open(store_table(STORE_TAG_COLUMN), AccessShareLock);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	RepRule *rules = palloc0(sizeof(RepRule) *
+							 (RelationGetNumberOfAttributes(target) + 1));
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tup;
+
+	ScanKeyInit(&key, TAG_COLUMN_RELID, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(RelationGetRelid(target)));
+	scan = systable_beginscan(rel, store_index(STORE_TAG_COLUMN), true,
+							  snapshot, 1, &key);
+	while (HeapTupleIsValid(tup = systable_getnext(scan)))
+	{
+		bool isnull;
+		AttrNumber attnum =
+			DatumGetInt16(heap_getattr(tup, TAG_COLUMN_ATTNUM,
+									   RelationGetDescr(rel), &isnull));
+		Datum rule = heap_getattr(tup, TAG_COLUMN_RULE,
+								  RelationGetDescr(rel), &isnull);
+
+		if (attnum > 0 && attnum <= RelationGetNumberOfAttributes(target))
+			rules[attnum] =
+				strcmp(TextDatumGetCString(rule), "counter") == 0
+				? REP_RULE_COUNTER
+				: REP_RULE_LAST_WRITE;
+	}
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+	return rules;
+}
