@@ -206,11 +206,11 @@ describe(NodeShared *node, const TokenEntry *entry)
 					 entry->stream.boot, entry->stream.node,
 					 member ? member->name : "not known here yet");
 	if (known)
-		appendStringInfo(&out, "is here up to %s.%u; the token asks for %s.%u.",
+		appendStringInfo(&out, "is here up to %s (%u); the token asks for %s (%u).",
 						 timestamptz_to_str(token_time(have)), (unsigned) (have & MAX_COUNTER),
 						 asked, (unsigned) (entry->position & MAX_COUNTER));
 	else
-		appendStringInfo(&out, "has not reached this node; the token asks for %s.%u.", asked,
+		appendStringInfo(&out, "has not reached this node; the token asks for %s (%u).", asked,
 						 (unsigned) (entry->position & MAX_COUNTER));
 	return out.data;
 }
