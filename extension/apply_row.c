@@ -482,7 +482,7 @@ insert_image(Work *w, const RowImage *image)
 	target_new_row(w->target, image->present);
 	store_image(w->target, image);
 	target_insert(w->target);
-	unseen_find(w->t, w->a, w->key, &again);
+	unseen_find(w->t, w->a, w->key, false, &again);
 	if (again.n != w->unseen.n)
 		ereport(ERROR, (errcode(TARGET_YIELD), errmsg("apply met a concurrent insert of the same key")));
 	grave_drop(w->target->tagged, w->key_hash, w->key);
@@ -572,7 +572,7 @@ apply_plain(Work *w, bool alive)
 				UnseenOps again;
 
 				insert_plain(w);
-				unseen_find(w->t, w->a, w->key, &again);
+				unseen_find(w->t, w->a, w->key, false, &again);
 				if (again.n != 0)
 					ereport(ERROR, (errcode(TARGET_YIELD), errmsg("apply met a concurrent insert of the same key")));
 				grave_drop(w->target->tagged, w->key_hash, w->key);
@@ -715,6 +715,17 @@ apply_truncate(const Incoming *t, CatalogApply *a, RepChange *c)
 
 /* ------------------------------------------------------------ entry */
 
+static bool
+only_adds(const Work *w)
+{
+	int i;
+
+	for (i = 0; i < w->nfields; i++)
+		if (w->fields[i].kind != REP_WRITE_DELTA)
+			return false;
+	return w->c->kind == REP_CHANGE_UPDATE;
+}
+
 void
 apply_row_change(const Incoming *t, CatalogApply *a, RepChange *c, uint32 ordinal)
 {
@@ -743,7 +754,7 @@ apply_row_change(const Incoming *t, CatalogApply *a, RepChange *c, uint32 ordina
 	set_fields(&w);
 	w.op.ordinal = ordinal;
 	alive = target_lock_row(w.target, w.key, c->kind == REP_CHANGE_DELETE);
-	unseen_find(t, a, w.key, &w.unseen);
+	unseen_find(t, a, w.key, alive && only_adds(&w), &w.unseen);
 	if (w.unseen.n == 0)
 	{
 		apply_plain(&w, alive);

@@ -39,13 +39,19 @@ typedef struct Entry
 	uint64 hash; /* of table and key */
 	uint64 position;
 	int32 slot;
-	uint32 next; /* index + 1 of the next one with this hash; 0: none */
+	uint32 next : 31; /* index + 1 of the next one of its chain; 0: none */
+	uint32 adds : 1; /* it only adds to counters */
 } Entry;
 
+/*
+ * Operations that only add to counters have a chain of their own: to an
+ * operation that does no more than that they do not matter, and a counter may
+ * have thousands of them.
+ */
 typedef struct Bucket
 {
 	uint64 hash;
-	uint32 first; /* index + 1 */
+	uint32 first[2]; /* index + 1 of the newest; [1]: those that only add */
 } Bucket;
 
 /* where an operation is */
@@ -147,7 +153,7 @@ spill_all(void)
 }
 
 static void
-add_entry(uint64 hash, int slot, uint64 position)
+add_entry(uint64 hash, int slot, uint64 position, bool adds)
 {
 	Bucket *bucket;
 	bool found;
@@ -161,14 +167,16 @@ add_entry(uint64 hash, int slot, uint64 position)
 	}
 	bucket = hash_search(buckets, &hash, HASH_ENTER, &found);
 	if (!found)
-		bucket->first = 0;
-	else if (entries[bucket->first - 1].slot == slot && entries[bucket->first - 1].position == position)
+		bucket->first[0] = bucket->first[1] = 0;
+	else if (bucket->first[adds] && entries[bucket->first[adds] - 1].slot == slot &&
+			 entries[bucket->first[adds] - 1].position == position)
 		return;
 	entries[nentries].hash = hash;
 	entries[nentries].slot = slot;
 	entries[nentries].position = position;
-	entries[nentries].next = bucket->first;
-	bucket->first = ++nentries;
+	entries[nentries].adds = adds;
+	entries[nentries].next = bucket->first[adds];
+	bucket->first[adds] = ++nentries;
 }
 
 /* ------------------------------------------------------------ reading changes */
@@ -237,6 +245,20 @@ change_key(CatalogApply *a, const RepChange *c, Datum *key)
 	}
 }
 
+/* The change is an update that only adds to counters. */
+static bool
+only_adds(const CatalogApply *a, const RepChange *c)
+{
+	uint32 i;
+
+	if (c->kind != REP_CHANGE_UPDATE)
+		return false;
+	for (i = 0; i < c->nfields; i++)
+		if (c->fields[i].base || a->descriptor.columns[c->fields[i].column].rule != REP_RULE_COUNTER)
+			return false;
+	return true;
+}
+
 /* Calls visit for each row change of the payload. */
 typedef bool (*VisitChange)(CatalogApply *a, RepChange *c, uint32 ordinal, void *arg);
 
@@ -245,6 +267,9 @@ each_change(const uint8 *payload, size_t len, VisitChange visit, void *arg)
 {
 	RepPayload *p = palloc(sizeof(RepPayload));
 	uint32 ordinal = 0;
+	int known = -1; /* descriptor of the change before */
+	const RepDescriptor *desc = NULL;
+	CatalogApply *a = NULL;
 
 	if (!rep_payload_open(p, payload, len))
 		malformed();
@@ -252,21 +277,21 @@ each_change(const uint8 *payload, size_t len, VisitChange visit, void *arg)
 	{
 		int d = rep_payload_peek(p);
 		RepChange c;
-		const RepDescriptor *desc = NULL;
 
 		room_for(&c);
-		if (d >= 0)
+		if (d >= 0 && d != known)
+		{
 			desc = catalog_descriptor(p->descriptors[d]);
-		if (d < -1 || (d >= 0 && desc == NULL) || !rep_payload_next(p, desc, &c))
+			a = desc ? apply_here(p->descriptors[d]) : NULL;
+			known = d;
+		}
+		if (d < -1 || (d >= 0 && desc == NULL) || !rep_payload_next(p, d >= 0 ? desc : NULL, &c))
 			malformed();
 		ordinal++;
-		if (d >= 0 && (c.kind == REP_CHANGE_INSERT || c.kind == REP_CHANGE_UPDATE || c.kind == REP_CHANGE_DELETE))
-		{
-			CatalogApply *a = apply_here(p->descriptors[d]);
-
-			if (a && !visit(a, &c, ordinal, arg))
-				break;
-		}
+		if (d >= 0 && a &&
+			(c.kind == REP_CHANGE_INSERT || c.kind == REP_CHANGE_UPDATE || c.kind == REP_CHANGE_DELETE) &&
+			!visit(a, &c, ordinal, arg))
+			break;
 	}
 	pfree(p);
 }
@@ -310,7 +335,7 @@ index_change(CatalogApply *a, RepChange *c, uint32 ordinal, void *arg)
 	if (f->spill)
 		spill_key(f->spill, hash, f->slot, f->position, f->chunk);
 	else
-		add_entry(hash, f->slot, f->position);
+		add_entry(hash, f->slot, f->position, only_adds(a, c));
 	return true;
 }
 
@@ -448,29 +473,48 @@ unseen_forget_stable(void)
 	empty_index();
 	for (i = 0; i < n; i++)
 		if (old_entries[i].position > pg_atomic_read_u64(&node->streams[old_entries[i].slot].stable))
-			add_entry(old_entries[i].hash, old_entries[i].slot, old_entries[i].position);
+			add_entry(old_entries[i].hash, old_entries[i].slot, old_entries[i].position, old_entries[i].adds);
 	pfree(old_entries);
 }
 
 /* ------------------------------------------------------------ finding */
 
-static List *
-add_place(List *places, int slot, uint64 position, int32 chunk)
+typedef struct Places
 {
-	ListCell *lc;
+	Place *items;
+	int n;
+	int room;
+} Places;
+
+static void
+add_place(Places *places, int slot, uint64 position, int32 chunk)
+{
 	Place *p;
 
-	foreach (lc, places)
+	if (places->n == places->room)
 	{
-		p = lfirst(lc);
-		if (p->slot == slot && p->position == position && p->chunk == chunk)
-			return places;
+		places->room = Max(8, places->room * 2);
+		places->items = places->items ? repalloc(places->items, sizeof(Place) * places->room)
+									  : palloc(sizeof(Place) * places->room);
 	}
-	p = palloc(sizeof(Place));
+	p = &places->items[places->n++];
+	memset(p, 0, sizeof(*p));
 	p->slot = slot;
 	p->position = position;
 	p->chunk = chunk;
-	return lappend(places, p);
+}
+
+static int
+compare_places(const void *x, const void *y)
+{
+	const Place *a = x;
+	const Place *b = y;
+
+	if (a->slot != b->slot)
+		return a->slot < b->slot ? -1 : 1;
+	if (a->position != b->position)
+		return a->position < b->position ? -1 : 1;
+	return a->chunk < b->chunk ? -1 : a->chunk > b->chunk;
 }
 
 static bool
@@ -479,8 +523,8 @@ has_seen(const Incoming *t, int slot, uint64 position)
 	return slot == t->slot || (slot < t->ndense && position <= t->dense[slot]);
 }
 
-static List *
-spilled_places(const Incoming *t, uint64 hash, List *places)
+static void
+spilled_places(const Incoming *t, uint64 hash, Places *places)
 {
 	Relation rel = table_open(identity_table("log_key"), AccessShareLock);
 	SysScanDesc scan;
@@ -500,12 +544,11 @@ spilled_places(const Incoming *t, uint64 hash, List *places)
 		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
 		slot = shmem_find_stream_by_local(node, DatumGetInt32(values[2]));
 		if (slot >= 0 && !has_seen(t, slot, (uint64) DatumGetInt64(values[1])))
-			places = add_place(places, slot, (uint64) DatumGetInt64(values[1]), DatumGetInt32(values[3]));
+			add_place(places, slot, (uint64) DatumGetInt64(values[1]), DatumGetInt32(values[3]));
 	}
 	systable_endscan(scan);
 	UnregisterSnapshot(snapshot);
 	table_close(rel, AccessShareLock);
-	return places;
 }
 
 typedef struct Collecting
@@ -682,15 +725,14 @@ collect(Collecting *k, const Place *place, Snapshot snapshot)
 }
 
 void
-unseen_find(const Incoming *t, CatalogApply *apply, const Datum *key, UnseenOps *out)
+unseen_find(const Incoming *t, CatalogApply *apply, const Datum *key, bool adding, UnseenOps *out)
 {
 	Collecting k = {.relid = apply->relid, .key = key, .apply = apply, .out = out};
-	List *places = NIL;
-	ListCell *lc;
+	Places places = {NULL, 0, 0};
 	Bucket *bucket;
 	Snapshot snapshot;
 	uint64 hash;
-	uint32 i;
+	int chain;
 	int n;
 
 	memset(out, 0, sizeof(*out));
@@ -698,17 +740,24 @@ unseen_find(const Incoming *t, CatalogApply *apply, const Datum *key, UnseenOps 
 		return;
 	hash = key_hash(apply->relid, tuple_key_hash(&apply->key, key));
 	bucket = hash_search(buckets, &hash, HASH_FIND, NULL);
-	for (i = bucket ? bucket->first : 0; i != 0; i = entries[i - 1].next)
-		if (!has_seen(t, entries[i - 1].slot, entries[i - 1].position))
-			places = add_place(places, entries[i - 1].slot, entries[i - 1].position, NO_CHUNK);
+	for (chain = 0; bucket && chain < (adding ? 1 : 2); chain++)
+	{
+		uint32 i;
+
+		for (i = bucket->first[chain]; i != 0; i = entries[i - 1].next)
+			if (!has_seen(t, entries[i - 1].slot, entries[i - 1].position))
+				add_place(&places, entries[i - 1].slot, entries[i - 1].position, NO_CHUNK);
+	}
 	if (spilled)
-		places = spilled_places(t, hash, places);
-	if (places == NIL)
+		spilled_places(t, hash, &places);
+	if (places.n == 0)
 		return;
 
+	qsort(places.items, places.n, sizeof(Place), compare_places);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	foreach (lc, places)
-		collect(&k, lfirst(lc), snapshot);
+	for (n = 0; n < places.n; n++)
+		if (n == 0 || compare_places(&places.items[n - 1], &places.items[n]) != 0)
+			collect(&k, &places.items[n], snapshot);
 	UnregisterSnapshot(snapshot);
 	out->ops = palloc(sizeof(RepOp) * Max(out->n, 1));
 	for (n = 0; n < out->n; n++)

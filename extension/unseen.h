@@ -48,10 +48,12 @@ extern void unseen_forget_stable(void);
 
 /*
  * Operations on the row with this key (values in index order), allocated in
- * CurrentMemoryContext. The row, or its key, must be locked.
+ * CurrentMemoryContext. The row, or its key, must be locked. With `adding`,
+ * operations that only add to counters may be left out: t does no more than
+ * that, and the row is alive, so sums are all that comes of them.
  */
 extern void unseen_find(const Incoming *t, CatalogApply *apply, const Datum *key,
-						UnseenOps *out);
+						bool adding, UnseenOps *out);
 /* Any operation on the table that t has not seen, of the INSERT kind: called
  * for each; for TRUNCATE. */
 typedef void (*UnseenVisit)(UnseenOp *op, void *arg);
