@@ -43,7 +43,8 @@ typedef struct Node
 	bool grave_dropped;        /* dead, and its values are no longer kept */
 	const SimOp *log[MAX_OPS]; /* what is not forgotten */
 	uint32_t nlog;
-	uint32_t ngot; /* operations ever applied */
+	const SimOp *got[MAX_OPS]; /* every operation ever applied */
+	uint32_t ngot;
 	uint64_t started[SIM_MAX_NODES];
 	uint64_t named[SIM_MAX_NODES]; /* by the deps of local transactions */
 	uint64_t applied[SIM_MAX_NODES];
@@ -60,6 +61,12 @@ typedef struct Sim
 	SimReport *report;
 	uint32_t nnodes;
 	bool calm; /* delivery keeps up, and much becomes stable */
+	/* from a step on one node cannot apply one stream, whose writer leaves the
+	 * row alone, so that what was made of its last write comes to light */
+	bool poisoned;
+	uint32_t poisoned_from;
+	uint32_t poisoned_node;
+	uint32_t poisoned_stream;
 	RepRowPolicy policy;
 	int64_t next_value;
 	SimOp ops[MAX_OPS];
@@ -185,7 +192,7 @@ apply(Sim *s, Node *n, const SimOp *t)
 	if (n->row.alive)
 		n->grave_dropped = false;
 	n->log[n->nlog++] = t;
-	n->ngot++;
+	n->got[n->ngot++] = t;
 }
 
 /* Applies a whole transaction and takes in the ack it carries. */
@@ -363,19 +370,6 @@ start(Sim *s, Node *n, uint32_t k)
 	return true;
 }
 
-/* The lock is free: apply goes through. */
-static bool
-finish(Sim *s, Node *n, uint32_t k)
-{
-	const Tx *tx = n->inflight[k];
-
-	if (tx == NULL || n->local != NULL)
-		return false;
-	n->inflight[k] = NULL;
-	land(s, n, tx);
-	return true;
-}
-
 /*
  * Apply fails and will be tried again: `started` falls back, but not below what
  * a local transaction has named already. Later ones come after that one in its
@@ -391,6 +385,24 @@ give_up(const Sim *s, Node *n, uint32_t k)
 	n->started[k] = n->applied[k];
 	if (s->mistake != SIM_FALLS_TOO_FAR && n->started[k] < n->named[k])
 		n->started[k] = n->named[k];
+}
+
+/* The lock is free: apply goes through, or fails. */
+static bool
+finish(Sim *s, Node *n, uint32_t k)
+{
+	const Tx *tx = n->inflight[k];
+
+	if (tx == NULL || n->local != NULL)
+		return false;
+	if (s->poisoned && n->id == s->poisoned_node && k == s->poisoned_stream)
+	{
+		give_up(s, n, k);
+		return false;
+	}
+	n->inflight[k] = NULL;
+	land(s, n, tx);
+	return true;
 }
 
 /* What may be forgotten of stream k, as far as n knows. */
@@ -462,6 +474,11 @@ prepare(Sim *s)
 	s->nnodes = sizes[unit_below(&s->rng, 4)];
 	s->policy = (RepRowPolicy) (1 + unit_below(&s->rng, 3));
 	s->calm = unit_once_in(&s->rng, 3);
+	s->poisoned = false;
+	s->poisoned_from =
+		unit_once_in(&s->rng, 2) ? unit_below(&s->rng, MAX_STEPS) : MAX_STEPS;
+	s->poisoned_node = unit_below(&s->rng, s->nnodes);
+	s->poisoned_stream = unit_below(&s->rng, s->nnodes);
 	s->report->nodes = s->nnodes;
 	s->report->policy = s->policy;
 	s->nops = s->ntxs = 0;
@@ -526,7 +543,10 @@ step(Sim *s)
 	if (choice < 8)
 		n->hlc += unit_below(&s->rng, 4);
 	else if (choice < 22 && n->local == NULL)
-		begin(s, n);
+	{
+		if (!s->poisoned || n->id != s->poisoned_stream)
+			begin(s, n);
+	}
 	else if (choice < 38 && n->local != NULL)
 		commit(s, n);
 	else if (choice < 45)
@@ -547,6 +567,7 @@ heal(Sim *s)
 {
 	bool moved = true;
 
+	s->poisoned = false;
 	for (uint32_t i = 0; i < s->nnodes; i++)
 		if (s->nodes[i].local != NULL)
 			commit(s, &s->nodes[i]);
@@ -562,33 +583,32 @@ heal(Sim *s)
 	}
 }
 
+/* The node's row is what the specification makes of what the node has got. */
 static void
-compare(Sim *s)
+check_row(Sim *s, const Node *n)
 {
-	const SimOp *ops[MAX_OPS];
-	SimRow want;
+	SimRow want = merge_spec(n->got, n->ngot, s->policy);
 
-	for (uint32_t i = 0; i < s->nops; i++)
-		ops[i] = &s->ops[i];
+	if (n->row.alive && !want.alive)
+		disagree(s, "the row is alive, the specification says dead", n);
+	if (!n->row.alive && want.alive)
+		disagree(s, "the row is dead, the specification says alive", n);
+
+	/* of a dead row too: its grave must be ready to live again */
+	for (uint32_t f = 0; f < SIM_FIELDS && !n->grave_dropped; f++)
+		if (n->row.values[f] != want.values[f])
+			disagree(s, "a value differs from the specification", n);
+}
+
+static void
+check_end(Sim *s)
+{
 	s->report->operations = s->nops;
-	want = merge_spec(ops, s->nops, s->policy);
 	for (uint32_t i = 0; i < s->nnodes; i++)
 	{
-		const Node *n = &s->nodes[i];
-
-		if (n->ngot != s->nops)
-			disagree(s, "did not get every operation", n);
-		if (n->row.alive != want.alive)
-			disagree(s,
-					 want.alive ? "the row is dead, the specification says "
-								  "alive"
-								: "the row is alive, the specification "
-								  "says dead",
-					 n);
-		/* of a dead row too: its grave must be ready to live again */
-		for (uint32_t f = 0; f < SIM_FIELDS && !n->grave_dropped; f++)
-			if (n->row.values[f] != want.values[f])
-				disagree(s, "a value differs from the specification", n);
+		if (s->nodes[i].ngot != s->nops)
+			disagree(s, "did not get every operation", &s->nodes[i]);
+		check_row(s, &s->nodes[i]);
 	}
 }
 
@@ -655,10 +675,15 @@ sim_run(uint64_t seed, const SimEngine *engine, SimMistake mistake, bool story,
 	memset(report, 0, sizeof(*report));
 	prepare(s);
 	steps = lengths[unit_below(&s->rng, 5)];
-	for (uint32_t i = 0; i < steps; i++)
+	for (uint32_t i = 0; i < steps && report->why[0] == '\0'; i++)
+	{
+		s->poisoned = i >= s->poisoned_from;
 		step(s);
+		if (unit_once_in(&s->rng, 48))
+			check_row(s, &s->nodes[unit_below(&s->rng, s->nnodes)]);
+	}
 	heal(s);
-	compare(s);
+	check_end(s);
 	if (story)
 		tell_story(s);
 	return report->why[0] == '\0';
