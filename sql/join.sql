@@ -17,6 +17,24 @@ CREATE TABLE item (id int PRIMARY KEY, note text, at timestamptz DEFAULT now(), 
 CREATE TABLE "A b" ("C ""d" int PRIMARY KEY, v int, local_only int DEFAULT 7);
 CREATE TABLE plain (id serial PRIMARY KEY, item int REFERENCES item);
 CREATE FUNCTION item_count() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM public.item';
+-- code of a table's owner runs as the owner, and stays it
+CREATE ROLE regress_join_owner;
+CREATE FUNCTION runs_as_owner(int) RETURNS bool LANGUAGE plpgsql AS $$
+BEGIN
+	IF current_database() = 'join_one' THEN
+		RETURN true;
+	ELSIF current_user <> 'regress_join_owner' THEN
+		RETURN false;
+	END IF;
+	PERFORM set_config('role', 'none', true);
+	RETURN false;
+EXCEPTION WHEN insufficient_privilege THEN
+	RETURN true;
+END
+$$;
+CREATE TABLE owned (id int PRIMARY KEY CHECK (runs_as_owner(id)));
+ALTER TABLE owned OWNER TO regress_join_owner;
+INSERT INTO owned VALUES (1);
 CREATE VIEW notes AS SELECT note FROM item;
 INSERT INTO item (id, note, later) SELECT i, E'tab\there \\N ' || i, '-1 day 2 hours' FROM generate_series(1, 3) i;
 INSERT INTO "A b" VALUES (1, 10, 100);
@@ -59,6 +77,7 @@ SELECT relation, column_name, rule, row_policy FROM causaldb.tags ORDER BY relat
 SELECT id, note, later, n FROM item ORDER BY id;
 TABLE "A b";
 TABLE plain;
+TABLE owned;
 SELECT item_count(), (SELECT count(*) FROM notes);
 INSERT INTO plain (item) VALUES (3) RETURNING id;
 INSERT INTO plain (item) VALUES (9);
