@@ -224,8 +224,7 @@ capture_pending(void)
 }
 
 bool
-capture_chunked(const void *body, size_t len, uint64 *nchunks,
-				uint64 *nchanges)
+capture_chunked(const void *body, size_t len, uint64 *nchunks, uint64 *nchanges)
 {
 	RepReader r;
 
@@ -290,8 +289,8 @@ encode_column(CatalogRelation *r, int column, TupleTableSlot *slot,
 {
 	int at = r->attnums[column] - 1;
 
-	tuple_encode(&r->codecs[column], slot->tts_values[at],
-				 slot->tts_isnull[at], out);
+	tuple_encode(&r->codecs[column], slot->tts_values[at], slot->tts_isnull[at],
+				 out);
 }
 
 static inline bool
@@ -317,8 +316,7 @@ add_row(CatalogRelation *r, RepChangeKind kind, TupleTableSlot *slot)
 }
 
 static bool
-same_key_image(const CatalogRelation *r, TupleTableSlot *a,
-			   TupleTableSlot *b)
+same_key_image(const CatalogRelation *r, TupleTableSlot *a, TupleTableSlot *b)
 {
 	for (int i = 0; i < r->nkeys; i++)
 		if (!same_column(r, r->keys[i], a, b))
@@ -350,9 +348,9 @@ static bool
 is_base(const CatalogRelation *r, int column, TupleTableSlot *to)
 {
 	return r->rules[column] == REP_RULE_COUNTER &&
-		(to->tts_isnull[r->attnums[column] - 1] ||
-		 (capture_base.relid == r->relid &&
-		  capture_base.attnum == r->attnums[column]));
+		   (to->tts_isnull[r->attnums[column] - 1] ||
+			(capture_base.relid == r->relid &&
+			 capture_base.attnum == r->attnums[column]));
 }
 
 /*
@@ -400,8 +398,8 @@ capture_insert(CatalogRelation *r, TriggerData *data)
 	bool fresh = false;
 
 	if (unlikely(superseded(data->tg_trigtuple)))
-		last = last_version(data->tg_relation, slot, data->tg_trigtuple,
-							&fresh);
+		last =
+			last_version(data->tg_relation, slot, data->tg_trigtuple, &fresh);
 	if (last == NULL)
 		return;
 	slot_getsomeattrs(slot, r->max_attnum);
@@ -449,8 +447,8 @@ capture_update(CatalogRelation *r, TriggerData *data)
 		ExecDropSingleTupleTableSlot(last);
 }
 
-static void pg_attribute_noreturn()
-refuse_append_only(Relation rel, TriggerEvent event)
+static void
+pg_attribute_noreturn() refuse_append_only(Relation rel, TriggerEvent event)
 {
 	char *name = catalog_qualified_name(RelationGetRelid(rel));
 

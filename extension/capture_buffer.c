@@ -36,10 +36,10 @@ typedef struct Level
 	int nest;
 	Segment *first; /* in memory, ascending ordinals */
 	Segment *last;
-	size_t bytes; /* of those */
+	size_t bytes;     /* of those */
 	int32 last_chunk; /* largest ordinal written, or -1 */
-	uint64 nchunks; /* written by this level and its committed children */
-	uint64 nchanges; /* in those */
+	uint64 nchunks;   /* written by this level and its committed children */
+	uint64 nchanges;  /* in those */
 } Level;
 
 static struct
@@ -86,9 +86,8 @@ make_segment(void)
 	s->ndescriptors = 0;
 	resetStringInfo(&s->bytes);
 	if (buffer.next_ordinal == PG_INT32_MAX)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("transaction has too many captured changes")));
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("transaction has too many captured changes")));
 	s->ordinal = buffer.next_ordinal++;
 	MemoryContextSwitchTo(old);
 	return s;
@@ -119,9 +118,9 @@ add_start(Segment *s, uint32 start)
 	{
 		s->starts_cap = Max(16, 2 * s->starts_cap);
 		s->starts = s->starts == NULL
-			? MemoryContextAlloc(buffer.context,
-								 sizeof(uint32) * s->starts_cap)
-			: repalloc(s->starts, sizeof(uint32) * s->starts_cap);
+						? MemoryContextAlloc(buffer.context,
+											 sizeof(uint32) * s->starts_cap)
+						: repalloc(s->starts, sizeof(uint32) * s->starts_cap);
 	}
 	s->starts[s->nchanges++] = start;
 }
@@ -138,12 +137,12 @@ descriptor_index(Segment *s, CatalogRelation *rel)
 	if (s->ndescriptors == s->descriptors_cap)
 	{
 		s->descriptors_cap = Max(4, 2 * s->descriptors_cap);
-		s->descriptors = s->descriptors == NULL
-			? MemoryContextAlloc(buffer.context,
-								 sizeof(CatalogRelation *) *
-									 s->descriptors_cap)
-			: repalloc(s->descriptors,
-					   sizeof(CatalogRelation *) * s->descriptors_cap);
+		s->descriptors =
+			s->descriptors == NULL
+				? MemoryContextAlloc(buffer.context, sizeof(CatalogRelation *) *
+														 s->descriptors_cap)
+				: repalloc(s->descriptors,
+						   sizeof(CatalogRelation *) * s->descriptors_cap);
 	}
 	s->descriptors[s->ndescriptors] = rel;
 	return s->ndescriptors++;
@@ -262,9 +261,8 @@ write_chunk(Segment *s)
 	StringInfo payload;
 
 	if (buffer.scratch == NULL)
-		buffer.scratch =
-			AllocSetContextCreate(buffer.context, "causaldb chunk",
-								  ALLOCSET_DEFAULT_SIZES);
+		buffer.scratch = AllocSetContextCreate(buffer.context, "causaldb chunk",
+											   ALLOCSET_DEFAULT_SIZES);
 	if (buffer.stream < 0)
 		buffer.stream = shmem_available() ? clock_stream() : 0;
 	old = MemoryContextSwitchTo(buffer.scratch);

@@ -36,8 +36,7 @@
  * kind and descriptor index. An ERROR before capture_buffer_close needs no
  * clean-up: it aborts the level.
  */
-extern StringInfo capture_buffer_open(CatalogRelation *rel,
-									  RepChangeKind kind);
+extern StringInfo capture_buffer_open(CatalogRelation *rel, RepChangeKind kind);
 /* Ends the change; may write chunks. */
 extern void capture_buffer_close(void);
 

@@ -269,10 +269,9 @@ choose_columns(CatalogRelation *out, Relation rel, bool whole,
 		out->max_attnum = att->attnum;
 		tuple_codec_init(&out->codecs[at], att->atttypid, att->atttypmod,
 						 att->attcollation, context);
-		out->rules[at] =
-			rules[att->attnum] == REP_RULE_COUNTER && !in_key
-			? REP_RULE_COUNTER
-			: REP_RULE_LAST_WRITE;
+		out->rules[at] = rules[att->attnum] == REP_RULE_COUNTER && !in_key
+							 ? REP_RULE_COUNTER
+							 : REP_RULE_LAST_WRITE;
 		out->is_key[at] = in_key;
 		if (in_key)
 			out->keys[out->nkeys++] = at;
@@ -328,9 +327,9 @@ catalog_relation(Oid relid)
 	home = make_home(relid);
 	/* retired until proven good, so that an ERROR below leaves no leak */
 	retire(home);
-	scratch = AllocSetContextCreate(CurrentMemoryContext,
-									"causaldb catalog build",
-									ALLOCSET_DEFAULT_SIZES);
+	scratch =
+		AllocSetContextCreate(CurrentMemoryContext, "causaldb catalog build",
+							  ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(scratch);
 	rel = table_open(relid, NoLock);
 	relation = catalog_relation_build(rel, home->context);
@@ -365,8 +364,7 @@ find_descriptor(uint64 hash, size_t *len, bool *committed)
 	void *bytes = NULL;
 
 	*committed = false;
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ,
-				UInt64GetDatum(hash));
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, UInt64GetDatum(hash));
 	scan = systable_beginscan(rel, store_index(STORE_DESCRIPTOR), true,
 							  SnapshotSelf, 1, &key);
 	while (!*committed && HeapTupleIsValid(tup = systable_getnext(scan)))
@@ -388,8 +386,7 @@ find_descriptor(uint64 hash, size_t *len, bool *committed)
 static void
 insert_descriptor(uint64 hash, const void *bytes, size_t len)
 {
-	Relation rel = table_open(store_table(STORE_DESCRIPTOR),
-							  RowExclusiveLock);
+	Relation rel = table_open(store_table(STORE_DESCRIPTOR), RowExclusiveLock);
 	Datum values[2];
 	bool nulls[2] = { false, false };
 	bytea *definition = palloc(len + VARHDRSZ);
@@ -403,13 +400,12 @@ insert_descriptor(uint64 hash, const void *bytes, size_t len)
 	table_close(rel, NoLock);
 }
 
-static void pg_attribute_noreturn()
-bad_descriptor(uint64 hash)
+static void
+pg_attribute_noreturn() bad_descriptor(uint64 hash)
 {
-	ereport(ERROR,
-			(errcode(ERRORS_MALFORMED),
-			 errmsg("descriptor %016llx is malformed",
-					(unsigned long long) hash)));
+	ereport(ERROR, (errcode(ERRORS_MALFORMED),
+					errmsg("descriptor %016llx is malformed",
+						   (unsigned long long) hash)));
 }
 
 static void
@@ -432,8 +428,8 @@ decode_descriptor(uint64 hash, const void *bytes, size_t len,
 		bad_descriptor(hash);
 	copy = memcpy(MemoryContextAlloc(context, len), bytes, len);
 	d = MemoryContextAllocZero(context, sizeof(RepDescriptor));
-	d->columns = MemoryContextAllocZero(context, sizeof(RepColumn) *
-													 Max(ncolumns, 1));
+	d->columns =
+		MemoryContextAllocZero(context, sizeof(RepColumn) * Max(ncolumns, 1));
 	if (!rep_descriptor_decode(copy, len, (uint32) ncolumns, d))
 		bad_descriptor(hash);
 	check_name(hash, d->schema, d->schema_len, NAMEDATALEN - 1);
@@ -522,8 +518,9 @@ catalog_descriptor_name(const RepDescriptor *d)
 char *
 catalog_qualified_name(Oid relid)
 {
-	return quote_qualified_identifier(
-		get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
+	return quote_qualified_identifier(get_namespace_name(
+										  get_rel_namespace(relid)),
+									  get_rel_name(relid));
 }
 
 /* ---------------------------------------------------- tables as applied */
@@ -582,16 +579,14 @@ lock_local_table(const RepDescriptor *d)
 	if (!OidIsValid(relid))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("table %s does not exist",
-						catalog_descriptor_name(d)),
+				 errmsg("table %s does not exist", catalog_descriptor_name(d)),
 				 errdetail("Another node changed rows of it."),
 				 errhint("Type: %s", create_table_statement(d))));
 	if (get_rel_relkind(relid) != RELKIND_RELATION)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("%s is not a table", catalog_descriptor_name(d)),
-				 errdetail("It is one on the node that changed rows of "
-						   "it.")));
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("%s is not a table", catalog_descriptor_name(d)),
+						errdetail("It is one on the node that changed rows of "
+								  "it.")));
 	return relid;
 }
 
@@ -777,13 +772,12 @@ catalog_apply(uint64 hash)
 
 	d = catalog_descriptor(hash);
 	if (d == NULL)
-		ereport(ERROR,
-				(errcode(ERRORS_MALFORMED),
-				 errmsg("descriptor %016llx is not stored",
-						(unsigned long long) hash)));
-	scratch = AllocSetContextCreate(CurrentMemoryContext,
-									"causaldb catalog build",
-									ALLOCSET_DEFAULT_SIZES);
+		ereport(ERROR, (errcode(ERRORS_MALFORMED),
+						errmsg("descriptor %016llx is not stored",
+							   (unsigned long long) hash)));
+	scratch =
+		AllocSetContextCreate(CurrentMemoryContext, "causaldb catalog build",
+							  ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(scratch);
 	relid = lock_local_table(d);
 	before = invalidations;

@@ -71,8 +71,8 @@ catalog_tag_read(Oid relid)
 			strcmp(TextDatumGetCString(values[TAG_LEVEL - 1]), "none") != 0;
 		tag.whole = DatumGetBool(values[TAG_WHOLE - 1]);
 		tag.append_only = DatumGetBool(values[TAG_APPEND_ONLY - 1]);
-		tag.policy = policy_by_name(
-			TextDatumGetCString(values[TAG_ROW_POLICY - 1]));
+		tag.policy =
+			policy_by_name(TextDatumGetCString(values[TAG_ROW_POLICY - 1]));
 	}
 	systable_endscan(scan);
 	UnregisterSnapshot(snapshot);
@@ -85,8 +85,8 @@ catalog_tag_rules(Relation target)
 {
 	Relation rel = table_open(store_table(STORE_TAG_COLUMN), AccessShareLock);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	RepRule *rules = palloc0(sizeof(RepRule) *
-							 (RelationGetNumberOfAttributes(target) + 1));
+	RepRule *rules =
+		palloc0(sizeof(RepRule) * (RelationGetNumberOfAttributes(target) + 1));
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple tup;
@@ -101,14 +101,13 @@ catalog_tag_rules(Relation target)
 		AttrNumber attnum =
 			DatumGetInt16(heap_getattr(tup, TAG_COLUMN_ATTNUM,
 									   RelationGetDescr(rel), &isnull));
-		Datum rule = heap_getattr(tup, TAG_COLUMN_RULE,
-								  RelationGetDescr(rel), &isnull);
+		Datum rule =
+			heap_getattr(tup, TAG_COLUMN_RULE, RelationGetDescr(rel), &isnull);
 
 		if (attnum > 0 && attnum <= RelationGetNumberOfAttributes(target))
-			rules[attnum] =
-				strcmp(TextDatumGetCString(rule), "counter") == 0
-				? REP_RULE_COUNTER
-				: REP_RULE_LAST_WRITE;
+			rules[attnum] = strcmp(TextDatumGetCString(rule), "counter") == 0
+								? REP_RULE_COUNTER
+								: REP_RULE_LAST_WRITE;
 	}
 	systable_endscan(scan);
 	UnregisterSnapshot(snapshot);

@@ -15,10 +15,10 @@
 #endif
 
 #if PG_VERSION_NUM >= 180000
-#define compat_index_beginscan(heap, index, snapshot, nkeys) \
+#define compat_index_beginscan(heap, index, snapshot, nkeys)                   \
 	index_beginscan(heap, index, snapshot, NULL, nkeys, 0)
 #else
-#define compat_index_beginscan(heap, index, snapshot, nkeys) \
+#define compat_index_beginscan(heap, index, snapshot, nkeys)                   \
 	index_beginscan(heap, index, snapshot, nkeys, 0)
 #endif
 
@@ -30,7 +30,7 @@
 #endif
 
 #if PG_VERSION_NUM >= 160000
-#define compat_owns_relation(relid, role) \
+#define compat_owns_relation(relid, role)                                      \
 	object_ownercheck(RelationRelationId, relid, role)
 #else
 #define compat_owns_relation(relid, role) pg_class_ownercheck(relid, role)

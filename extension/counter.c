@@ -31,10 +31,9 @@ counter_column(Relation rel, const CatalogRelation *r, const char *name)
 	AttrNumber attnum = get_attnum(RelationGetRelid(rel), name);
 
 	if (attnum == InvalidAttrNumber)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("column \"%s\" of table \"%s\" does not exist", name,
-						RelationGetRelationName(rel))));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+						errmsg("column \"%s\" of table \"%s\" does not exist",
+							   name, RelationGetRelationName(rel))));
 	for (int i = 0; r != NULL && i < r->ncolumns; i++)
 		if (r->attnums[i] == attnum && r->rules[i] == REP_RULE_COUNTER)
 			return attnum;
@@ -54,17 +53,17 @@ append_condition(StringInfo sql, Relation rel, const TupleKey *key)
 {
 	for (int i = 0; i < key->ncolumns; i++)
 	{
-		HeapTuple tup = SearchSysCache1(
-			OPEROID, ObjectIdGetDatum(key->columns[i].eq_operator));
+		HeapTuple tup =
+			SearchSysCache1(OPEROID,
+							ObjectIdGetDatum(key->columns[i].eq_operator));
 		Form_pg_operator op = (Form_pg_operator) GETSTRUCT(tup);
-		char *name = get_attname(RelationGetRelid(rel),
-								 key->columns[i].attnum, false);
+		char *name =
+			get_attname(RelationGetRelid(rel), key->columns[i].attnum, false);
 
-		appendStringInfo(
-			sql, "%s %s OPERATOR(%s.%s) $%d", i > 0 ? " AND" : "",
-			quote_identifier(name),
-			quote_identifier(get_namespace_name(op->oprnamespace)),
-			NameStr(op->oprname), i + 2);
+		appendStringInfo(sql, "%s %s OPERATOR(%s.%s) $%d", i > 0 ? " AND" : "",
+						 quote_identifier(name),
+						 quote_identifier(get_namespace_name(op->oprnamespace)),
+						 NameStr(op->oprname), i + 2);
 		ReleaseSysCache(tup);
 	}
 }
@@ -90,15 +89,14 @@ run_update(Relation rel, const CatalogRelation *r, AttrNumber attnum,
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	result = SPI_execute_with_args(sql.data, r->key.ncolumns + 1, types,
-								   values, NULL, false, 0);
+	result = SPI_execute_with_args(sql.data, r->key.ncolumns + 1, types, values,
+								   NULL, false, 0);
 	if (result != SPI_OK_UPDATE)
 		elog(ERROR, "SPI_execute failed: %s", SPI_result_code_string(result));
 	if (SPI_processed == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("table \"%s\" has no row with this key",
-						RelationGetRelationName(rel))));
+		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
+						errmsg("table \"%s\" has no row with this key",
+							   RelationGetRelationName(rel))));
 	SPI_finish();
 }
 
@@ -108,8 +106,7 @@ causaldb_counter_set(PG_FUNCTION_ARGS)
 {
 	Relation rel = table_open(PG_GETARG_OID(0), RowExclusiveLock);
 	CatalogRelation *r = catalog_relation(RelationGetRelid(rel));
-	AttrNumber attnum =
-		counter_column(rel, r, NameStr(*PG_GETARG_NAME(2)));
+	AttrNumber attnum = counter_column(rel, r, NameStr(*PG_GETARG_NAME(2)));
 	Datum values[INDEX_MAX_KEYS + 1];
 
 	values[0] = PG_GETARG_DATUM(3);

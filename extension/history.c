@@ -66,10 +66,10 @@ enum
 };
 
 /* causaldb.field_history's columns: relation and key are known to who asks */
-static const int field_history_columns[] = {
-	OUT_COLUMN, OUT_OPERATION,	  OUT_OLD,	 OUT_NEW,
-	OUT_NODE,	OUT_COMMITTED_AT, OUT_LEVEL, OUT_STAMP
-};
+static const int field_history_columns[] = { OUT_COLUMN, OUT_OPERATION,
+											 OUT_OLD,    OUT_NEW,
+											 OUT_NODE,   OUT_COMMITTED_AT,
+											 OUT_LEVEL,  OUT_STAMP };
 
 /* one stream, as it is read */
 typedef struct Source
@@ -87,7 +87,7 @@ typedef struct Filter
 	Relation relation;
 	TupleKey key;
 	Datum values[INDEX_MAX_KEYS]; /* in index order */
-	const char *column; /* NULL: all */
+	const char *column;           /* NULL: all */
 } Filter;
 
 /* how to read changes written under one descriptor */
@@ -95,10 +95,10 @@ typedef struct Reader
 {
 	uint64 hash;
 	CatalogApply apply; /* descriptor, codecs, keys */
-	bool wanted; /* of the filter's relation */
+	bool wanted;        /* of the filter's relation */
 	int *index_columns; /* place in keys -> index column of the filter's key */
 	StringInfoData *images; /* place in keys -> the wanted value's bytes */
-	bool *exact; /* place in keys -> equal only if the bytes are */
+	bool *exact;            /* place in keys -> equal only if the bytes are */
 	char *name;
 	RepChange change; /* room for any change of the descriptor */
 } Reader;
@@ -129,8 +129,8 @@ node_name(int32 id)
 	{
 		bool isnull;
 
-		if (DatumGetInt32(heap_getattr(tup, 1, RelationGetDescr(rel),
-									   &isnull)) == id)
+		if (DatumGetInt32(
+				heap_getattr(tup, 1, RelationGetDescr(rel), &isnull)) == id)
 			name = pstrdup(NameStr(*DatumGetName(
 				heap_getattr(tup, 2, RelationGetDescr(rel), &isnull))));
 	}
@@ -168,13 +168,13 @@ open_sources(History *h)
 			h->sources = repalloc(h->sources, sizeof(Source) * cap);
 		}
 		source = &h->sources[h->nsources++];
-		source->id = DatumGetInt32(
-			heap_getattr(tup, 1, RelationGetDescr(rel), &isnull));
-		source->node = DatumGetInt32(
-			heap_getattr(tup, 2, RelationGetDescr(rel), &isnull));
+		source->id =
+			DatumGetInt32(heap_getattr(tup, 1, RelationGetDescr(rel), &isnull));
+		source->node =
+			DatumGetInt32(heap_getattr(tup, 2, RelationGetDescr(rel), &isnull));
 		source->node_name = node_name(source->node);
-		source->scan = store_log_begin(source->id, 0, PG_INT64_MAX,
-									   GetActiveSnapshot());
+		source->scan =
+			store_log_begin(source->id, 0, PG_INT64_MAX, GetActiveSnapshot());
 		next_row(source);
 	}
 	table_endscan(scan);
@@ -231,9 +231,8 @@ find_index_column(const Filter *f, const RepColumn *column, Oid type)
 {
 	for (int i = 0; i < f->key.ncolumns; i++)
 	{
-		Form_pg_attribute att =
-			TupleDescAttr(RelationGetDescr(f->relation),
-						  f->key.columns[i].attnum - 1);
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(f->relation),
+											  f->key.columns[i].attnum - 1);
 
 		if (att->atttypid == type &&
 			same_name(NameStr(att->attname), column->name, column->name_len))
@@ -246,7 +245,7 @@ static bool
 is_exact(Oid type)
 {
 	return type == INT2OID || type == INT4OID || type == INT8OID ||
-		type == UUIDOID || type == BOOLOID || type == DATEOID;
+		   type == UUIDOID || type == BOOLOID || type == DATEOID;
 }
 
 /* Prepares the comparison of keys; false if no change can be of that row. */
@@ -290,18 +289,16 @@ make_reader(History *h, uint64 hash)
 	int nkeys = 0;
 
 	if (d == NULL)
-		ereport(ERROR,
-				(errcode(ERRORS_MALFORMED),
-				 errmsg("descriptor %016llx is not stored",
-						(unsigned long long) hash)));
+		ereport(ERROR, (errcode(ERRORS_MALFORMED),
+						errmsg("descriptor %016llx is not stored",
+							   (unsigned long long) hash)));
 	r->hash = hash;
 	r->apply.descriptor = *d;
 	r->apply.codecs = palloc(sizeof(TupleCodec) * (d->ncolumns + 1));
 	r->apply.keys = palloc(sizeof(int) * (d->nkeys + 1));
 	for (uint32 i = 0; i < d->ncolumns; i++)
 	{
-		make_codec(&r->apply.codecs[i], &d->columns[i],
-				   CurrentMemoryContext);
+		make_codec(&r->apply.codecs[i], &d->columns[i], CurrentMemoryContext);
 		if (d->columns[i].key != 0)
 			r->apply.keys[nkeys++] = (int) i;
 	}
@@ -343,7 +340,7 @@ static TimestampTz
 commit_time(uint64 position)
 {
 	return (TimestampTz) rep_hlc_to_ms(position) * 1000 -
-		(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+		   (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
 }
 
 static void
@@ -422,7 +419,7 @@ column_is_wanted(const History *h, const Reader *r, int column)
 	const RepColumn *c = &r->apply.descriptor.columns[column];
 
 	return h->filter->column == NULL ||
-		same_name(h->filter->column, c->name, c->name_len);
+		   same_name(h->filter->column, c->name, c->name_len);
 }
 
 /* INSERT and DELETE: a row for each column outside of the key. */
@@ -453,8 +450,7 @@ put_whole_row(History *h, const Source *source, Reader *r,
 }
 
 static void
-put_fields(History *h, const Source *source, Reader *r,
-		   const RepChange *change)
+put_fields(History *h, const Source *source, Reader *r, const RepChange *change)
 {
 	char *key = render_key(&r->apply, change);
 
@@ -482,8 +478,8 @@ key_is_wanted(History *h, Reader *r, const RepChange *change)
 	{
 		int column = r->apply.keys[i];
 		const RepValue *v = change->kind == REP_CHANGE_UPDATE
-			? &change->key[i]
-			: &change->row[column];
+								? &change->key[i]
+								: &change->row[column];
 		RepReader image;
 		RepValue wanted;
 		TupleKeyColumn *key = &((Filter *) f)->key.columns[r->index_columns[i]];
@@ -506,8 +502,7 @@ key_is_wanted(History *h, Reader *r, const RepChange *change)
 }
 
 static void
-put_change(History *h, const Source *source, Reader *r,
-		   const RepChange *change)
+put_change(History *h, const Source *source, Reader *r, const RepChange *change)
 {
 	if (change->kind == REP_CHANGE_TRUNCATE)
 		put_row(h, source, r->name, "TRUNCATE", NULL, NULL, NULL, NULL);
@@ -521,14 +516,13 @@ put_change(History *h, const Source *source, Reader *r,
 
 /* ---------------------------------------------------------------- walk */
 
-static void pg_attribute_noreturn()
-malformed(const Source *source)
+static void
+pg_attribute_noreturn() malformed(const Source *source)
 {
-	ereport(ERROR,
-			(errcode(ERRORS_MALFORMED),
-			 errmsg("malformed payload in causaldb.log"),
-			 errdetail("Stream %d, position %llu.", source->id,
-					   (unsigned long long) source->row.position)));
+	ereport(ERROR, (errcode(ERRORS_MALFORMED),
+					errmsg("malformed payload in causaldb.log"),
+					errdetail("Stream %d, position %llu.", source->id,
+							  (unsigned long long) source->row.position)));
 }
 
 static bool
@@ -544,8 +538,7 @@ payload_is_wanted(History *h, const RepPayload *p)
 
 /* One payload's changes; true if it says that they are in chunks. */
 static bool
-walk_payload(History *h, const Source *source, const uint8 *payload,
-			 size_t len)
+walk_payload(History *h, const Source *source, const uint8 *payload, size_t len)
 {
 	RepPayload p;
 	bool chunked = false;
@@ -644,13 +637,12 @@ check_rights(Relation rel, const char *column)
 	if (may != ACLCHECK_OK)
 		aclcheck_error(may, OBJECT_TABLE, RelationGetRelationName(rel));
 	if (check_enable_rls(relid, InvalidOid, true) == RLS_ENABLED)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("history of table \"%s\" would pass by its row "
-						"security",
-						RelationGetRelationName(rel)),
-				 errhint("Ask as the table's owner or as a role with "
-						 "BYPASSRLS.")));
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("history of table \"%s\" would pass by its row "
+							   "security",
+							   RelationGetRelationName(rel)),
+						errhint("Ask as the table's owner or as a role with "
+								"BYPASSRLS.")));
 }
 
 static void
@@ -660,11 +652,10 @@ read_filter_key(Filter *f, Jsonb *key)
 	Relation index;
 
 	if (!OidIsValid(oid))
-		ereport(ERROR,
-				(errcode(ERRORS_UNTAGGABLE),
-				 errmsg("table \"%s\" has no primary key",
-						RelationGetRelationName(f->relation)),
-				 errhint("Look into causaldb.history.")));
+		ereport(ERROR, (errcode(ERRORS_UNTAGGABLE),
+						errmsg("table \"%s\" has no primary key",
+							   RelationGetRelationName(f->relation)),
+						errhint("Look into causaldb.history.")));
 	index = index_open(oid, AccessShareLock);
 	if (tuple_key_init(&f->key, index, CurrentMemoryContext) > 0)
 		elog(ERROR, "the key of table \"%s\" cannot be compared",
@@ -680,9 +671,8 @@ causaldb_field_history(PG_FUNCTION_ARGS)
 	Filter f = { 0 };
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("relation and key must be given")));
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("relation and key must be given")));
 	f.relation = table_open(PG_GETARG_OID(0), AccessShareLock);
 	if (!PG_ARGISNULL(2))
 		f.column = NameStr(*PG_GETARG_NAME(2));

@@ -34,8 +34,8 @@ example(Relation rel, const TupleKey *key)
 	return out.data;
 }
 
-static void pg_attribute_noreturn()
-bad_key(Relation rel, const TupleKey *key)
+static void
+pg_attribute_noreturn() bad_key(Relation rel, const TupleKey *key)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -59,15 +59,15 @@ value_from_json(Form_pg_attribute att, const JsonbValue *v)
 			text = pnstrdup(v->val.string.val, v->val.string.len);
 			break;
 		case jbvNumeric:
-			text = DatumGetCString(DirectFunctionCall1(
-				numeric_out, NumericGetDatum(v->val.numeric)));
+			text = DatumGetCString(
+				DirectFunctionCall1(numeric_out,
+									NumericGetDatum(v->val.numeric)));
 			break;
 		case jbvBool:
 			text = v->val.boolean ? "true" : "false";
 			break;
 		case jbvBinary:
-			text = JsonbToCString(NULL, v->val.binary.data,
-								  v->val.binary.len);
+			text = JsonbToCString(NULL, v->val.binary.data, v->val.binary.len);
 			break;
 		default:
 			text = NULL;
@@ -97,9 +97,10 @@ key_from_jsonb(Relation rel, const TupleKey *key, Jsonb *json, Datum *values)
 	for (int i = 0; i < key->ncolumns; i++)
 	{
 		Form_pg_attribute att = key_attribute(rel, key, i);
-		JsonbValue *v = getKeyJsonValueFromContainer(
-			&json->root, NameStr(att->attname),
-			(int) strlen(NameStr(att->attname)), NULL);
+		JsonbValue *v =
+			getKeyJsonValueFromContainer(&json->root, NameStr(att->attname),
+										 (int) strlen(NameStr(att->attname)),
+										 NULL);
 
 		if (v == NULL)
 			bad_key(rel, key);

@@ -63,7 +63,7 @@ struct StoreScan
 	IndexScanDesc scan;
 	TupleTableSlot *slot;
 	MemoryContext row_context; /* detoasted bytes of the current row */
-	bool row_is_here; /* the last next() found one */
+	bool row_is_here;          /* the last next() found one */
 };
 
 /* --------------------------------------------------------------- OIDs */
@@ -149,8 +149,7 @@ store_table(StoreTable table)
 		if (!OidIsValid(relid))
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("table causaldb.%s is missing",
-							table_names[table]),
+					 errmsg("table causaldb.%s is missing", table_names[table]),
 					 errhint("Type: CREATE EXTENSION causaldb;")));
 		oids.tables[table] = relid;
 	}
@@ -170,10 +169,9 @@ store_index(StoreTable table)
 			index = linitial_oid(indexes);
 		table_close(rel, AccessShareLock);
 		if (!OidIsValid(index))
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("table causaldb.%s has lost its index",
-							table_names[table])));
+			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+							errmsg("table causaldb.%s has lost its index",
+								   table_names[table])));
 		oids.indexes[table] = index;
 	}
 	return oids.indexes[table];
@@ -246,8 +244,8 @@ store_insert_log(int32 stream, uint64 position, uint64 xid, const void *deps,
 }
 
 void
-store_insert_chunk(int32 stream, uint64 xid, int32 ordinal,
-				   const void *payload, size_t payload_len)
+store_insert_chunk(int32 stream, uint64 xid, int32 ordinal, const void *payload,
+				   size_t payload_len)
 {
 	Relation rel = table_open(store_table(STORE_LOG_CHUNK), RowExclusiveLock);
 	Datum values[CHUNK_NATTS];
@@ -272,15 +270,15 @@ scan_begin(StoreTable table, ScanKey keys, int nkeys, Snapshot snapshot)
 
 	scan->heap = table_open(store_table(table), AccessShareLock);
 	scan->index = index_open(store_index(table), AccessShareLock);
-	scan->snapshot = IsMVCCSnapshot(snapshot) ? RegisterSnapshot(snapshot)
-											  : NULL;
+	scan->snapshot =
+		IsMVCCSnapshot(snapshot) ? RegisterSnapshot(snapshot) : NULL;
 	scan->slot = table_slot_create(scan->heap, NULL);
-	scan->scan = compat_index_beginscan(scan->heap, scan->index, snapshot,
-										nkeys);
+	scan->scan =
+		compat_index_beginscan(scan->heap, scan->index, snapshot, nkeys);
 	index_rescan(scan->scan, keys, nkeys, NULL, 0);
-	scan->row_context = AllocSetContextCreate(CurrentMemoryContext,
-											  "causaldb store row",
-											  ALLOCSET_SMALL_SIZES);
+	scan->row_context =
+		AllocSetContextCreate(CurrentMemoryContext, "causaldb store row",
+							  ALLOCSET_SMALL_SIZES);
 	return scan;
 }
 
@@ -398,14 +396,12 @@ bool
 store_log_fetch(int32 stream, uint64 position, Snapshot snapshot,
 				StoreLogRow *row)
 {
-	StoreScan *scan = store_log_begin(stream, position - 1, position,
-									  snapshot);
+	StoreScan *scan = store_log_begin(stream, position - 1, position, snapshot);
 	bool found = store_log_next(scan, row);
 
 	if (found)
 	{
-		row->deps = memcpy(palloc(row->deps_len + 1), row->deps,
-						   row->deps_len);
+		row->deps = memcpy(palloc(row->deps_len + 1), row->deps, row->deps_len);
 		row->payload = memcpy(palloc(row->payload_len + 1), row->payload,
 							  row->payload_len);
 	}
@@ -455,8 +451,7 @@ store_encode_deps(const StoreDep *deps, int ndeps, uint64 position,
 	for (int i = 0; i < ndeps; i++)
 	{
 		rep_write_varint(&w, (uint32) deps[i].stream);
-		rep_write_varint(&w,
-						 zig_zag((int64) (position - deps[i].position)));
+		rep_write_varint(&w, zig_zag((int64) (position - deps[i].position)));
 	}
 	Assert(!w.full);
 	out->len += (int) w.len;
@@ -480,8 +475,7 @@ store_decode_deps(const void *bytes, size_t len, uint64 position,
 		deps[i].position = position - (uint64) un_zig_zag(rep_read_varint(&r));
 	}
 	if (r.bad || rep_reader_left(&r) > 0)
-		ereport(ERROR,
-				(errcode(ERRORS_MALFORMED),
-				 errmsg("malformed deps in causaldb.log")));
+		ereport(ERROR, (errcode(ERRORS_MALFORMED),
+						errmsg("malformed deps in causaldb.log")));
 	return (int) n;
 }

@@ -103,12 +103,11 @@ begin_document(StringInfo out, const char *op, Relation rel)
 	add_member(out, "table", RelationGetRelationName(rel));
 }
 
-static void pg_attribute_noreturn()
-bad_document(const char *change, const char *what)
+static void
+pg_attribute_noreturn() bad_document(const char *change, const char *what)
 {
 	ereport(ERROR,
-			(errcode(ERRORS_MALFORMED),
-			 errmsg("malformed change of a tag"),
+			(errcode(ERRORS_MALFORMED), errmsg("malformed change of a tag"),
 			 errdetail("%s in %s.", what, change)));
 }
 
@@ -138,16 +137,15 @@ jsonb_names(Jsonb *array, const char *change)
 }
 
 static void
-read_member(TagChange *out, const char *key, JsonbValue *v,
-			const char *change)
+read_member(TagChange *out, const char *key, JsonbValue *v, const char *change)
 {
 	struct
 	{
 		const char *key;
 		char **field;
 	} texts[] = {
-		{ "op", &out->op },		  { "schema", &out->schema },
-		{ "table", &out->table }, { "level", &out->level },
+		{ "op", &out->op },         { "schema", &out->schema },
+		{ "table", &out->table },   { "level", &out->level },
 		{ "column", &out->column }, { "rule", &out->rule },
 		{ "policy", &out->policy },
 	};
@@ -164,15 +162,15 @@ read_member(TagChange *out, const char *key, JsonbValue *v,
 	if (strcmp(key, "columns") == 0)
 		out->columns = jsonb_names(JsonbValueToJsonb(v), change);
 	else if (strcmp(key, "options") == 0)
-		out->options = JsonbToCString(NULL, v->val.binary.data,
-									  v->val.binary.len);
+		out->options =
+			JsonbToCString(NULL, v->val.binary.data, v->val.binary.len);
 }
 
 static TagChange
 read_document(const char *change)
 {
-	Jsonb *json = DatumGetJsonbP(
-		DirectFunctionCall1(jsonb_in, CStringGetDatum(change)));
+	Jsonb *json =
+		DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(change)));
 	JsonbIterator *it = JsonbIteratorInit(&json->root);
 	JsonbIteratorToken token;
 	JsonbValue v;
@@ -219,10 +217,10 @@ create_trigger(Relation rel, bool row, int16 events)
 	stmt->timing = TRIGGER_TYPE_AFTER;
 	stmt->events = events;
 	/* internal: dumps of the table leave it out, as they leave out the tag */
-	trigger = CreateTriggerFiringOn(
-		stmt, NULL, RelationGetRelid(rel), InvalidOid, InvalidOid, InvalidOid,
-		capture_function(), InvalidOid, NULL, true, false,
-		TRIGGER_FIRES_ALWAYS);
+	trigger = CreateTriggerFiringOn(stmt, NULL, RelationGetRelid(rel),
+									InvalidOid, InvalidOid, InvalidOid,
+									capture_function(), InvalidOid, NULL, true,
+									false, TRIGGER_FIRES_ALWAYS);
 	ObjectAddressSet(extension, ExtensionRelationId,
 					 get_extension_oid("causaldb", false));
 	/* DROP EXTENSION takes the trigger along instead of refusing */
@@ -242,8 +240,8 @@ our_triggers(Oid relid)
 
 	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(relid));
-	scan = systable_beginscan(rel, TriggerRelidNameIndexId, true, NULL, 1,
-							  &key);
+	scan =
+		systable_beginscan(rel, TriggerRelidNameIndexId, true, NULL, 1, &key);
 	while (HeapTupleIsValid(tup = systable_getnext(scan)))
 	{
 		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tup);
@@ -291,8 +289,8 @@ run(const char *sql, int nargs, Oid *types, Datum *values)
 	Oid user;
 	int context;
 	int pin;
-	HeapTuple tup = SearchSysCache1(NAMESPACEOID,
-									ObjectIdGetDatum(store_schema()));
+	HeapTuple tup =
+		SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(store_schema()));
 	Oid owner = ((Form_pg_namespace) GETSTRUCT(tup))->nspowner;
 	uint64 processed;
 	int result;
@@ -338,16 +336,14 @@ need_column(Relation rel, const char *name)
 	AttrNumber attnum = get_attnum(RelationGetRelid(rel), name);
 
 	if (attnum == InvalidAttrNumber)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("column \"%s\" of table \"%s\" does not exist", name,
-						RelationGetRelationName(rel))));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+						errmsg("column \"%s\" of table \"%s\" does not exist",
+							   name, RelationGetRelationName(rel))));
 	if (attnum < 0)
-		ereport(ERROR,
-				(errcode(ERRORS_UNTAGGABLE),
-				 errmsg("cannot tag system column \"%s\"", name),
-				 errdetail("Its value belongs to this node alone."),
-				 errhint("Name a column of your own.")));
+		ereport(ERROR, (errcode(ERRORS_UNTAGGABLE),
+						errmsg("cannot tag system column \"%s\"", name),
+						errdetail("Its value belongs to this node alone."),
+						errhint("Name a column of your own.")));
 	if (TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attgenerated != '\0')
 		ereport(ERROR,
 				(errcode(ERRORS_UNTAGGABLE),
@@ -403,21 +399,19 @@ static void
 check_level(const char *level)
 {
 	if (strcmp(level, "strong") == 0)
-		ereport(ERROR,
-				(errcode(ERRORS_NOT_YET),
-				 errmsg("strong columns are not available yet"),
-				 errhint("Type 'eventual' instead of 'strong'.")));
+		ereport(ERROR, (errcode(ERRORS_NOT_YET),
+						errmsg("strong columns are not available yet"),
+						errhint("Type 'eventual' instead of 'strong'.")));
 	if (strcmp(level, "eventual") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unknown consistency level \"%s\"", level),
-				 errhint("Type 'eventual'.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("unknown consistency level \"%s\"", level),
+						errhint("Type 'eventual'.")));
 }
 
 static void
 check_rule_name(const char *rule)
 {
-	static const char *const later[] = { "max", "min",	   "set",	"map",
+	static const char *const later[] = { "max",   "min",     "set",   "map",
 										 "multi", "bounded", "custom" };
 
 	if (strcmp(rule, "last_write") == 0 || strcmp(rule, "counter") == 0)
@@ -428,47 +422,42 @@ check_rule_name(const char *rule)
 					(errcode(ERRORS_NOT_YET),
 					 errmsg("merge rule \"%s\" is not available yet", rule),
 					 errhint("Type 'last_write' or 'counter'.")));
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("unknown merge rule \"%s\"", rule),
-			 errhint("Type 'last_write' or 'counter'.")));
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("unknown merge rule \"%s\"", rule),
+					errhint("Type 'last_write' or 'counter'.")));
 }
 
 static void
 check_options(const char *rule, const char *options)
 {
 	if (options != NULL && strcmp(options, "{}") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("merge rule \"%s\" takes no options", rule),
-				 errhint("Leave the options away.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("merge rule \"%s\" takes no options", rule),
+						errhint("Leave the options away.")));
 }
 
 static void
 check_policy(const char *policy)
 {
 	if (strcmp(policy, "update_wins") != 0 &&
-		strcmp(policy, "delete_wins") != 0 &&
-		strcmp(policy, "last_write") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unknown row policy \"%s\"", policy),
-				 errhint("Type 'update_wins', 'delete_wins' or "
-						 "'last_write'.")));
+		strcmp(policy, "delete_wins") != 0 && strcmp(policy, "last_write") != 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("unknown row policy \"%s\"", policy),
+						errhint("Type 'update_wins', 'delete_wins' or "
+								"'last_write'.")));
 }
 
 static void
 check_tagged(Relation rel)
 {
 	if (!is_tagged(RelationGetRelid(rel)))
-		ereport(ERROR,
-				(errcode(ERRORS_UNTAGGABLE),
-				 errmsg("table \"%s\" is not tagged",
-						RelationGetRelationName(rel)),
-				 errhint("Type: SELECT causaldb.set_consistency(%s, "
-						 "'eventual');",
-						 quote_literal_cstr(catalog_qualified_name(
-							 RelationGetRelid(rel))))));
+		ereport(ERROR, (errcode(ERRORS_UNTAGGABLE),
+						errmsg("table \"%s\" is not tagged",
+							   RelationGetRelationName(rel)),
+						errhint("Type: SELECT causaldb.set_consistency(%s, "
+								"'eventual');",
+								quote_literal_cstr(catalog_qualified_name(
+									RelationGetRelid(rel))))));
 }
 
 static AttrNumber
@@ -478,15 +467,14 @@ check_tagged_column(Relation rel, const char *name)
 
 	check_tagged(rel);
 	if (!bms_is_member(attnum, tagged_columns(rel)))
-		ereport(ERROR,
-				(errcode(ERRORS_UNTAGGABLE),
-				 errmsg("column \"%s\" of table \"%s\" is not tagged", name,
-						RelationGetRelationName(rel)),
-				 errhint("Type: SELECT causaldb.set_consistency(%s, "
-						 "'eventual', ARRAY[%s]);",
-						 quote_literal_cstr(catalog_qualified_name(
-							 RelationGetRelid(rel))),
-						 quote_literal_cstr(name))));
+		ereport(ERROR, (errcode(ERRORS_UNTAGGABLE),
+						errmsg("column \"%s\" of table \"%s\" is not tagged",
+							   name, RelationGetRelationName(rel)),
+						errhint("Type: SELECT causaldb.set_consistency(%s, "
+								"'eventual', ARRAY[%s]);",
+								quote_literal_cstr(catalog_qualified_name(
+									RelationGetRelid(rel))),
+								quote_literal_cstr(name))));
 	return attnum;
 }
 
@@ -622,8 +610,8 @@ open_target(const TagChange *c)
 	RangeVar *name = makeRangeVar(c->schema, c->table, -1);
 	/* as CREATE TRIGGER and DROP TRIGGER take */
 	LOCKMODE lock = strcmp(c->op, "unset_consistency") == 0
-		? AccessExclusiveLock
-		: ShareRowExclusiveLock;
+						? AccessExclusiveLock
+						: ShareRowExclusiveLock;
 	Oid relid = RangeVarGetRelid(name, lock, true);
 
 	if (!OidIsValid(relid))
@@ -722,9 +710,8 @@ add_columns(StringInfo out, ArrayType *columns)
 	for (int i = 0; i < n; i++)
 	{
 		if (nulls[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("a column name is NULL")));
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+							errmsg("a column name is NULL")));
 		if (i > 0)
 			appendStringInfoString(out, ", ");
 		escape_json(out, NameStr(*DatumGetName(names[i])));
@@ -737,9 +724,8 @@ need_arguments(FunctionCallInfo fcinfo, int n)
 {
 	for (int i = 0; i < n; i++)
 		if (PG_ARGISNULL(i))
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("argument %d is NULL", i + 1)));
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+							errmsg("argument %d is NULL", i + 1)));
 }
 
 Datum

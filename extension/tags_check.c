@@ -67,8 +67,7 @@ check_kind(Relation rel)
 	if (rel->rd_rel->relkind != RELKIND_RELATION)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("cannot tag \"%s\": it is %s", name,
-						kind_name(rel)),
+				 errmsg("cannot tag \"%s\": it is %s", name, kind_name(rel)),
 				 errdetail("Only writes of ordinary tables are captured."),
 				 errhint("Copy its rows into a table and tag that; type: "
 						 "CREATE TABLE ... AS TABLE %s;",
@@ -104,8 +103,8 @@ check_persistence(Relation rel)
 				 errmsg("cannot tag table \"%s\": it is unlogged", name),
 				 errdetail("A crash would empty it here and nowhere else."),
 				 errhint("Type: ALTER TABLE %s SET LOGGED;", qualified)));
-	if (RelationGetRelid(rel) < FirstNormalObjectId ||
-		IsCatalogRelation(rel) || RelationGetNamespace(rel) == store_schema())
+	if (RelationGetRelid(rel) < FirstNormalObjectId || IsCatalogRelation(rel) ||
+		RelationGetNamespace(rel) == store_schema())
 		ereport(ERROR,
 				(errcode(ERRORS_UNTAGGABLE),
 				 errmsg("cannot tag table \"%s\": it is a system table", name),
@@ -159,8 +158,9 @@ check_primary_key(Relation rel)
 	bad = tuple_key_init(&key, index, CurrentMemoryContext);
 	if (bad > 0)
 	{
-		Form_pg_attribute att = TupleDescAttr(
-			RelationGetDescr(rel), index->rd_index->indkey.values[bad - 1] - 1);
+		Form_pg_attribute att =
+			TupleDescAttr(RelationGetDescr(rel),
+						  index->rd_index->indkey.values[bad - 1] - 1);
 
 		ereport(ERROR,
 				(errcode(ERRORS_UNTAGGABLE),
@@ -172,8 +172,7 @@ check_primary_key(Relation rel)
 						   NameStr(att->attname),
 						   format_type_be(att->atttypid)),
 				 errhint("Type: ALTER TABLE %s ALTER COLUMN %s TYPE ...;",
-						 qualified,
-						 quote_identifier(NameStr(att->attname)))));
+						 qualified, quote_identifier(NameStr(att->attname)))));
 	}
 	index_close(index, AccessShareLock);
 }
@@ -259,9 +258,9 @@ check_unique_index(Relation rel, Relation index, const Bitmapset *tagged,
 			 errmsg("cannot tag table \"%s\": column \"%s\" is in %s \"%s\"",
 					RelationGetRelationName(rel),
 					get_attname(RelationGetRelid(rel), column, false),
-					form->indisexclusion ? "exclusion constraint"
-						: OidIsValid(constraint) ? "unique constraint"
-												 : "unique index",
+					form->indisexclusion     ? "exclusion constraint"
+					: OidIsValid(constraint) ? "unique constraint"
+											 : "unique index",
 					index_name),
 			 errdetail("Two nodes could each write a row that the other "
 					   "forbids, and both have committed."),
@@ -330,8 +329,7 @@ tags_check_columns(Relation rel, const Bitmapset *tagged)
 void
 tags_check_rule(Relation rel, AttrNumber attnum, const char *rule)
 {
-	Form_pg_attribute att =
-		TupleDescAttr(RelationGetDescr(rel), attnum - 1);
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
 
 	if (strcmp(rule, "counter") != 0)
 		return;

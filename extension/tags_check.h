@@ -22,8 +22,7 @@ extern void tags_check_columns(Relation rel, const Bitmapset *tagged);
 /* NOTICEs and WARNINGs for who tags it. */
 extern void tags_check_advise(Relation rel);
 /* ERROR unless the column may merge by the rule. */
-extern void tags_check_rule(Relation rel, AttrNumber attnum,
-							const char *rule);
+extern void tags_check_rule(Relation rel, AttrNumber attnum, const char *rule);
 /* Attribute numbers of the primary key; NULL if there is none. */
 extern Bitmapset *tags_check_key(Relation rel);
 

@@ -85,7 +85,7 @@ tuple_type_is_text(Oid type)
 	if (!HeapTupleIsValid(tup))
 		elog(ERROR, "cache lookup failed for type %u", type);
 	has_binary = OidIsValid(((Form_pg_type) GETSTRUCT(tup))->typsend) &&
-		OidIsValid(((Form_pg_type) GETSTRUCT(tup))->typreceive);
+				 OidIsValid(((Form_pg_type) GETSTRUCT(tup))->typreceive);
 	ReleaseSysCache(tup);
 	return !has_binary;
 }
@@ -120,8 +120,8 @@ static bool
 settings_are_pinned(void)
 {
 	return DateStyle == USE_ISO_DATES && DateOrder == DATEORDER_MDY &&
-		IntervalStyle == INTSTYLE_POSTGRES && extra_float_digits == 3 &&
-		strcmp(namespace_search_path, "pg_catalog") == 0;
+		   IntervalStyle == INTSTYLE_POSTGRES && extra_float_digits == 3 &&
+		   strcmp(namespace_search_path, "pg_catalog") == 0;
 }
 
 int
@@ -139,9 +139,9 @@ tuple_pin(void)
 		return 0;
 	nest_level = NewGUCNestLevel();
 	for (int i = 0; i < (int) lengthof(settings); i++)
-		(void) set_config_option(settings[i][0], settings[i][1],
-								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-								 true, 0, false);
+		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+								 false);
 	return nest_level;
 }
 
@@ -357,8 +357,7 @@ tuple_encode(TupleCodec *codec, Datum value, bool isnull, StringInfo out)
 			out->len += 9;
 			break;
 		case TUPLE_FORM_FIXED:
-			append_counted(out, DatumGetPointer(value),
-						   (size_t) codec->typlen);
+			append_counted(out, DatumGetPointer(value), (size_t) codec->typlen);
 			break;
 		case TUPLE_FORM_VARLENA:
 			encode_varlena(value, out);
@@ -375,13 +374,12 @@ tuple_encode(TupleCodec *codec, Datum value, bool isnull, StringInfo out)
 
 /* ------------------------------------------------------------- decode */
 
-static void pg_attribute_noreturn()
-bad_value(const TupleCodec *codec)
+static void
+pg_attribute_noreturn() bad_value(const TupleCodec *codec)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
-			 errmsg("malformed value of type %s in a change",
-					format_type_be(codec->type))));
+	ereport(ERROR, (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+					errmsg("malformed value of type %s in a change",
+						   format_type_be(codec->type))));
 }
 
 static Datum
@@ -393,8 +391,7 @@ decode_text(TupleCodec *codec, const RepValue *v)
 
 	(void) pg_verifymbstr(text, (int) v->len, false);
 	pin = codec->form == TUPLE_FORM_TEXT ? tuple_pin() : 0;
-	value = InputFunctionCall(&codec->in, text, codec->in_param,
-							  codec->typmod);
+	value = InputFunctionCall(&codec->in, text, codec->in_param, codec->typmod);
 	tuple_unpin(pin);
 	return value;
 }
@@ -469,10 +466,9 @@ decode_by_hand(const TupleCodec *codec, const RepValue *v, Datum *value)
 			*value = Int64GetDatum((int64) pg_ntoh64(n64));
 			return true;
 		case TEXTOID:
-			(void) pg_verifymbstr((const char *) v->data, (int) v->len,
-								  false);
-			*value = PointerGetDatum(cstring_to_text_with_len(
-				(const char *) v->data, (int) v->len));
+			(void) pg_verifymbstr((const char *) v->data, (int) v->len, false);
+			*value = PointerGetDatum(
+				cstring_to_text_with_len((const char *) v->data, (int) v->len));
 			return true;
 		default:
 			return false;
@@ -509,7 +505,7 @@ same_stored_bytes(Datum a, Datum b)
 		return false;
 	size = VARSIZE_ANY(va);
 	return VARATT_IS_EXTERNAL(va) == VARATT_IS_EXTERNAL(vb) &&
-		VARSIZE_ANY(vb) == size && memcmp(va, vb, size) == 0;
+		   VARSIZE_ANY(vb) == size && memcmp(va, vb, size) == 0;
 }
 
 bool
@@ -540,9 +536,8 @@ extended_hash_function(Oid eq_operator)
 
 		if (amop->amopmethod == HASH_AM_OID &&
 			amop->amopstrategy == HTEqualStrategyNumber)
-			function =
-				get_opfamily_proc(amop->amopfamily, amop->amoplefttype,
-								  amop->amoplefttype, HASHEXTENDED_PROC);
+			function = get_opfamily_proc(amop->amopfamily, amop->amoplefttype,
+										 amop->amoplefttype, HASHEXTENDED_PROC);
 	}
 	ReleaseSysCacheList(members);
 	return function;
@@ -569,8 +564,7 @@ tuple_key_init(TupleKey *key, Relation index, MemoryContext context)
 
 	key->index = RelationGetRelid(index);
 	key->ncolumns = n;
-	key->columns =
-		MemoryContextAllocZero(context, sizeof(TupleKeyColumn) * n);
+	key->columns = MemoryContextAllocZero(context, sizeof(TupleKeyColumn) * n);
 	for (int i = 0; i < n; i++)
 	{
 		TupleKeyColumn *column = &key->columns[i];
@@ -603,8 +597,7 @@ tuple_key_hash(TupleKey *key, const Datum *values)
 	{
 		TupleKeyColumn *column = &key->columns[i];
 		Datum one = FunctionCall2Coll(&column->hash, column->collation,
-									  values[i],
-									  UInt64GetDatum(KEY_HASH_SEED));
+									  values[i], UInt64GetDatum(KEY_HASH_SEED));
 
 		hash = hash_combine64(hash, DatumGetUInt64(one));
 	}
@@ -618,8 +611,8 @@ tuple_key_equal(TupleKey *key, const Datum *a, const Datum *b)
 	{
 		TupleKeyColumn *column = &key->columns[i];
 
-		if (!DatumGetBool(FunctionCall2Coll(&column->eq, column->collation,
-											a[i], b[i])))
+		if (!DatumGetBool(
+				FunctionCall2Coll(&column->eq, column->collation, a[i], b[i])))
 			return false;
 	}
 	return true;
