@@ -19,7 +19,7 @@ $$;
 -- common scalar types, there and back
 CREATE TYPE mood AS ENUM ('sad', 'happy');
 CREATE DOMAIN small AS int CHECK (value < 100);
-CREATE TYPE pair AS (x int, y text);
+CREATE TYPE pair AS (x int, y text, d date, i interval, f float8);
 CREATE TABLE types (
 	id uuid PRIMARY KEY,
 	b bool, i2 int2, i4 int4, i8 int8, f4 float4, f8 float8, n numeric, n2 numeric(8,2), m money,
@@ -38,7 +38,7 @@ INSERT INTO types VALUES ('12345678-1234-1234-1234-123456789abc',
 	E'text\n', 'varchar', 'ch', '\x00ff', 'name', 'x',
 	'2024-02-29', '12:34:56.789', '12:34:56+05', '2024-02-29 12:34:56.789', '2024-02-29 12:34:56.789+00', '1 year 2 mons -3 days 04:05:06',
 	'{"a": [1, 2]}', '{"a": [1, 2]}', '{1,NULL,3}', '{a,"b c",NULL}', '[1,5)', '10.0.0.0/8', '08:00:2b:01:02:03', B'10110', '(1.5,2)',
-	'happy', '{sad,happy}', 42, '(1,"a b")', 'pg_class', 1259, '<a>b</a>', 'a fat cat');
+	'happy', '{sad,happy}', 42, '(1,"a b",29/02/2024,1 year -2 days,0.1)', 'pg_class', 1259, '<a>b</a>', 'a fat cat');
 RESET datestyle;
 RESET intervalstyle;
 RESET timezone;

@@ -100,6 +100,47 @@ DO $$ BEGIN
 END $$;
 SELECT differences();
 
+-- a child that has written chunks leaves its rest behind those of the parent
+DO $$ BEGIN
+	FOR i IN 1..45 LOOP
+		INSERT INTO t VALUES (60000 + i, 'parent');
+		BEGIN
+			INSERT INTO t SELECT 70000 + i * 1000 + g, repeat('c', 180) FROM generate_series(1, 330 + i) g;
+		EXCEPTION WHEN raise_exception THEN NULL;
+		END;
+		COMMIT;
+	END LOOP;
+END $$;
+SELECT differences();
+
+-- several tables, met in another order by every level
+CREATE TABLE t2 (id int PRIMARY KEY, s text);
+CREATE TRIGGER watch AFTER INSERT OR UPDATE OR DELETE ON t2 FOR EACH ROW EXECUTE FUNCTION watch();
+SELECT causaldb.set_consistency('t2', 'eventual');
+CREATE OR REPLACE FUNCTION differences() RETURNS bigint LANGUAGE sql AS $$
+	SELECT count(*)
+	  FROM (SELECT row_number() OVER (ORDER BY n) AS r, what FROM witness) w
+	  FULL JOIN (SELECT row_number() OVER () AS r,
+						concat_ws(' ', operation, key->>'id', md5(coalesce(new, old))) AS what
+				   FROM causaldb.history WHERE operation <> 'TAG') h USING (r)
+	 WHERE w.what IS DISTINCT FROM h.what
+$$;
+BEGIN;
+INSERT INTO t VALUES (150001, 't first');
+INSERT INTO t2 VALUES (1, 't2 second');
+SAVEPOINT a;
+INSERT INTO t2 VALUES (2, 't2 first');
+UPDATE t SET s = 't second' WHERE id = 150001;
+RELEASE a;
+SAVEPOINT b;
+UPDATE t2 SET s = 'gone';
+ROLLBACK TO b;
+DELETE FROM t2 WHERE id = 1;
+DELETE FROM t WHERE id = 150001;
+COMMIT;
+SELECT relation, operation, key, old, new FROM causaldb.history WHERE operation <> 'TAG' AND position = (SELECT max(position) FROM causaldb.log);
+SELECT differences();
+
 -- one value larger than a page, and than the buffer
 INSERT INTO t VALUES (50000, repeat('large', 100000));
 BEGIN;
