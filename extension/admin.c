@@ -45,8 +45,8 @@ static void
 not_null(FunctionCallInfo fcinfo, int n, const char *what)
 {
 	if (PG_ARGISNULL(n))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s must not be null", what)));
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("%s must not be null", what)));
 }
 
 /* causaldb.create_cluster(node_name name, dsn text) */
@@ -68,17 +68,20 @@ causaldb_create_cluster(PG_FUNCTION_ARGS)
 
 	while (cluster == 0)
 		if (!pg_strong_random(&cluster, sizeof(cluster)))
-			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not get random bytes")));
+			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
+							errmsg("could not get random bytes")));
 	pg_lltoa(cluster, cluster_text);
 	params[0] = NameStr(*PG_GETARG_NAME(0));
 	params[1] = dsn;
 	params[2] = cluster_text;
-	(void) local_query("INSERT INTO causaldb.node (id, name, dsn, role, state)"
-					   " VALUES (1, $1::pg_catalog.name, $2, 'member', 'ready')",
-					   2, params);
-	(void) local_query("INSERT INTO causaldb.local_node (node, cluster, coordinator)"
-					   " VALUES (1, $1::pg_catalog.int8, 1)",
-					   1, params + 2);
+	(void)
+		local_query("INSERT INTO causaldb.node (id, name, dsn, role, state)"
+					" VALUES (1, $1::pg_catalog.name, $2, 'member', 'ready')",
+					2, params);
+	(void) local_query(
+		"INSERT INTO causaldb.local_node (node, cluster, coordinator)"
+		" VALUES (1, $1::pg_catalog.int8, 1)",
+		1, params + 2);
 	clock_become_node_at_commit();
 	PG_RETURN_VOID();
 }
@@ -96,10 +99,10 @@ coordinating_node(void)
 	{
 		Member *coordinator = member_by_id(id.coordinator);
 
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("this node does not order members and tags"),
-				 errdetail("Node \"%s\" does.", coordinator ? coordinator->name : "?")));
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("this node does not order members and tags"),
+						errdetail("Node \"%s\" does.",
+								  coordinator ? coordinator->name : "?")));
 	}
 	return node;
 }
@@ -114,15 +117,18 @@ connect_coordinator(Identity id)
 	Remote *remote;
 
 	if (coordinator == NULL)
-		elog(ERROR, "node %d orders members and tags but is not known", id.coordinator);
-	whom = psprintf("node \"%s\", which orders members and tags", coordinator->name);
+		elog(ERROR, "node %d orders members and tags but is not known",
+			 id.coordinator);
+	whom = psprintf("node \"%s\", which orders members and tags",
+					coordinator->name);
 	remote = remote_try(coordinator->dsn, whom, CONNECT_TIMEOUT_MS, &why);
 	if (remote == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_CANNOT_CONNECT_NOW),
-				 errmsg("could not reach %s", whom),
-				 errdetail("%s", why),
-				 errhint("Nothing was changed. Bring that node back and try again; ordinary reads and writes go on meanwhile.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_CANNOT_CONNECT_NOW),
+			 errmsg("could not reach %s", whom), errdetail("%s", why),
+			 errhint(
+				 "Nothing was changed. Bring that node back and try again; ordinary reads and writes go on meanwhile.")));
 	return remote;
 }
 
@@ -130,7 +136,7 @@ static void
 base_of(NodeShared *node, StringInfo hex)
 {
 	RepVersion *entries = palloc(sizeof(RepVersion) * REP_MAX_VECTOR);
-	RepVector v = {entries, 0, REP_MAX_VECTOR};
+	RepVector v = { entries, 0, REP_MAX_VECTOR };
 	size_t room = 16 + (size_t) REP_MAX_VECTOR * 24;
 	uint8 *bytes = palloc(room);
 	RepWriter w;
@@ -155,14 +161,18 @@ choose_id(const char *name, const char *dsn)
 	RemoteRows *rows;
 	int32 members;
 
-	if (known && (strcmp(known->state, "joining") != 0 || strcmp(known->dsn, dsn) != 0))
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("the cluster has a node \"%s\" already", name),
-				 strcmp(known->state, "joining") == 0
-					 ? errdetail("A join under this name with another connection string has begun.")
-					 : 0,
-				 errhint("Choose another name. Node names and ids are never used again.")));
+	if (known &&
+		(strcmp(known->state, "joining") != 0 || strcmp(known->dsn, dsn) != 0))
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DUPLICATE_OBJECT),
+			 errmsg("the cluster has a node \"%s\" already", name),
+			 strcmp(known->state, "joining") == 0
+				 ? errdetail(
+					   "A join under this name with another connection string has begun.")
+				 : 0,
+			 errhint(
+				 "Choose another name. Node names and ids are never used again.")));
 	if (known)
 		return known->id;
 	rows = local_query("SELECT pg_catalog.max(id) + 1,"
@@ -193,7 +203,8 @@ causaldb_admit_node(PG_FUNCTION_ARGS)
 	int32 id;
 
 	remote_check_dsn(dsn);
-	(void) local_query("LOCK TABLE causaldb.node IN SHARE ROW EXCLUSIVE MODE", 0, NULL);
+	(void) local_query("LOCK TABLE causaldb.node IN SHARE ROW EXCLUSIVE MODE",
+					   0, NULL);
 	id = choose_id(name, dsn);
 
 	initStringInfo(&json);
@@ -231,18 +242,23 @@ causaldb_alter_node(PG_FUNCTION_ARGS)
 	id = identity_read();
 	if (id.node != id.coordinator)
 	{
-		const char *params[] = {name, dsn};
+		const char *params[] = { name, dsn };
 
 		(void) remote_query(connect_coordinator(id),
-							"SELECT causaldb.alter_node($1::name, $2)", 2, params);
+							"SELECT causaldb.alter_node($1::name, $2)", 2,
+							params);
 		PG_RETURN_VOID();
 	}
-	(void) local_query("LOCK TABLE causaldb.node IN SHARE ROW EXCLUSIVE MODE", 0, NULL);
+	(void) local_query("LOCK TABLE causaldb.node IN SHARE ROW EXCLUSIVE MODE",
+					   0, NULL);
 	member = member_by_name(name);
 	if (member == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the cluster has no node \"%s\"", name),
-				 errhint("Type SELECT name FROM causaldb.nodes to see which it has.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("the cluster has no node \"%s\"", name),
+			 errhint(
+				 "Type SELECT name FROM causaldb.nodes to see which it has.")));
 	if (member->id == id.node)
 		member_check_dsn(dsn);
 	initStringInfo(&json);
@@ -279,18 +295,21 @@ static void
 carry_tag(Identity id, const char *change)
 {
 	NodeShared *node = member_node();
-	const char *params[] = {change};
+	const char *params[] = { change };
 	Remote *remote;
 	RemoteRows *rows;
 	char *lag = NULL;
 
 	/* whatever it has locked would keep the change from being applied here */
 	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
-		ereport(ERROR,
-				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-				 errmsg("a tag cannot be changed in a transaction that has written something"),
-				 errdetail("The change goes by way of another node and could not be rolled back."),
-				 errhint("COMMIT first.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+			 errmsg(
+				 "a tag cannot be changed in a transaction that has written something"),
+			 errdetail(
+				 "The change goes by way of another node and could not be rolled back."),
+			 errhint("COMMIT first.")));
 	remote = connect_coordinator(id);
 
 	(void) remote_query(remote, "SELECT causaldb.order_tag($1)", 1, params);
@@ -299,11 +318,14 @@ carry_tag(Identity id, const char *change)
 	if (rows->nrows != 1)
 		elog(ERROR, "the node that orders tags gave no token");
 	if (!token_wait(node, REMOTE_VALUE(rows, 0, 0), TAG_TIMEOUT_MS, &lag))
-		ereport(ERROR,
-				(errcode(ERRORS_TIMED_OUT),
-				 errmsg("the tag is set, but this node has not heard of it in time"),
-				 errdetail("%s", lag),
-				 errhint("It takes effect here by itself when the stream arrives; look at causaldb.streams and causaldb.stalled.")));
+		ereport(
+			ERROR,
+			(errcode(ERRORS_TIMED_OUT),
+			 errmsg(
+				 "the tag is set, but this node has not heard of it in time"),
+			 errdetail("%s", lag),
+			 errhint(
+				 "It takes effect here by itself when the stream arrives; look at causaldb.streams and causaldb.stalled.")));
 }
 
 static bool
@@ -330,7 +352,8 @@ is_heard(NodeShared *node, int32 id, TimestampTz since)
 
 	for (i = 0; i < REP_MAX_MEMBERS; i++)
 		if ((int32) pg_atomic_read_u32(&node->heard[i].node) == id)
-			return (TimestampTz) pg_atomic_read_u64(&node->heard[i].at) >= since;
+			return (TimestampTz) pg_atomic_read_u64(&node->heard[i].at) >=
+				   since;
 	return false;
 }
 
@@ -362,8 +385,11 @@ not_ready_because(NodeShared *node, TimestampTz since)
 	int i;
 
 	if (clock_state(node) != NODE_OPEN)
-		return pstrdup("Its workers have not opened a stream for this start of the server.");
-	others = local_query("SELECT id, name FROM causaldb.node WHERE state = 'ready' ORDER BY id", 0, NULL);
+		return pstrdup(
+			"Its workers have not opened a stream for this start of the server.");
+	others = local_query(
+		"SELECT id, name FROM causaldb.node WHERE state = 'ready' ORDER BY id",
+		0, NULL);
 	for (i = 0; i < others->nrows; i++)
 	{
 		int32 other = pg_strtoint32(REMOTE_VALUE(others, i, 0));
@@ -372,7 +398,8 @@ not_ready_because(NodeShared *node, TimestampTz since)
 		if (other == id.node)
 			continue;
 		if (!is_linked(node, other, error, sizeof(error)))
-			return psprintf("The link to node \"%s\" is not up%s%s.", name, error[0] ? ": " : "", error);
+			return psprintf("The link to node \"%s\" is not up%s%s.", name,
+							error[0] ? ": " : "", error);
 		if (!is_heard(node, other, since))
 			return psprintf("Nothing has come from node \"%s\" yet.", name);
 	}
@@ -385,7 +412,9 @@ causaldb_wait_until_ready(PG_FUNCTION_ARGS)
 {
 	NodeShared *node = member_node();
 	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz deadline = TimestampTzPlusMilliseconds(now, token_milliseconds(PG_GETARG_INTERVAL_P(0)));
+	TimestampTz deadline =
+		TimestampTzPlusMilliseconds(now, token_milliseconds(
+											 PG_GETARG_INTERVAL_P(0)));
 	/* links are never silent longer than a heartbeat interval of the peer */
 	TimestampTz since = TimestampTzPlusMilliseconds(now, -1000);
 	char *why;
@@ -394,11 +423,14 @@ causaldb_wait_until_ready(PG_FUNCTION_ARGS)
 	while ((why = not_ready_because(node, since)) != NULL)
 	{
 		if (GetCurrentTimestamp() >= deadline)
-			ereport(ERROR,
-					(errcode(ERRORS_TIMED_OUT), errmsg("this node is not ready yet"),
-					 errdetail("%s", why),
-					 errhint("Look at causaldb.peers, and for \"causaldb\" in the server log.")));
-		(void) ConditionVariableTimedSleep(&node->applied_cv, READY_NAP_MS, PG_WAIT_EXTENSION);
+			ereport(
+				ERROR,
+				(errcode(ERRORS_TIMED_OUT),
+				 errmsg("this node is not ready yet"), errdetail("%s", why),
+				 errhint(
+					 "Look at causaldb.peers, and for \"causaldb\" in the server log.")));
+		(void) ConditionVariableTimedSleep(&node->applied_cv, READY_NAP_MS,
+										   PG_WAIT_EXTENSION);
 		CHECK_FOR_INTERRUPTS();
 	}
 	ConditionVariableCancelSleep();

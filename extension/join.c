@@ -48,14 +48,14 @@ typedef struct Joiner
 	const char *via;
 	const char *role;
 	CopyWhat copy;
-	Remote *source;       /* the node that via leads to */
-	char *source_node;    /* its id; in decimal, as the others here */
-	char *coordinator;    /* id */
+	Remote *source;    /* the node that via leads to */
+	char *source_node; /* its id; in decimal, as the others here */
+	char *coordinator; /* id */
 	char *coordinator_dsn;
 	char *cluster;
-	char *id;             /* ours */
-	char *closed;         /* position of the source's live stream */
-	char *source_boot;    /* of that stream */
+	char *id;          /* ours */
+	char *closed;      /* position of the source's live stream */
+	char *source_boot; /* of that stream */
 } Joiner;
 
 /* ------------------------------------------------------------ the source's side */
@@ -71,7 +71,8 @@ causaldb_closed_position(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("this node is not ready yet"),
-				 errhint("Type SELECT causaldb.wait_until_ready(); there first.")));
+				 errhint(
+					 "Type SELECT causaldb.wait_until_ready(); there first.")));
 	PG_RETURN_INT64((int64) clock_closed(node));
 }
 
@@ -95,10 +96,12 @@ read_copy(const char *copy)
 	if (strcmp(copy, "data") == 0)
 		return COPY_DATA;
 	if (strcmp(copy, "all") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unknown kind of copy: \"%s\"", copy),
-				 errhint("Type 'none' if the tables are equal already, 'data' for the rows of tagged tables, 'all' for schema and all rows.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("unknown kind of copy: \"%s\"", copy),
+			 errhint(
+				 "Type 'none' if the tables are equal already, 'data' for the rows of tagged tables, 'all' for schema and all rows.")));
 	return COPY_ALL;
 }
 
@@ -106,20 +109,22 @@ static void
 check_role(const char *role)
 {
 	if (strcmp(role, "witness") == 0)
-		ereport(ERROR,
-				(errcode(ERRORS_NOT_YET), errmsg("the role witness is not available yet"),
-				 errhint("Type 'member'.")));
+		ereport(ERROR, (errcode(ERRORS_NOT_YET),
+						errmsg("the role witness is not available yet"),
+						errhint("Type 'member'.")));
 	if (strcmp(role, "member") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown role: \"%s\"", role),
-				 errhint("Type 'member'.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("unknown role: \"%s\"", role),
+						errhint("Type 'member'.")));
 }
 
 static void
 read_arguments(Joiner *join, FunctionCallInfo fcinfo)
 {
-	static const char *const names[] = {"the node's name", "the connection string",
-										"the connection string via", "copy", "role"};
+	static const char *const names[] = { "the node's name",
+										 "the connection string",
+										 "the connection string via", "copy",
+										 "role" };
 	int i;
 
 	for (i = 0; i < (int) lengthof(names); i++)
@@ -141,25 +146,31 @@ read_arguments(Joiner *join, FunctionCallInfo fcinfo)
 static void
 check_source_database(Joiner *join)
 {
-	RemoteRows *rows = remote_query(join->source,
-									"SELECT pg_encoding_to_char(encoding), datcollate,"
-									" EXISTS (SELECT FROM pg_extension WHERE extname = 'causaldb')"
-									" FROM pg_database WHERE datname = current_database()",
-									0, NULL);
+	RemoteRows *rows = remote_query(
+		join->source,
+		"SELECT pg_encoding_to_char(encoding), datcollate,"
+		" EXISTS (SELECT FROM pg_extension WHERE extname = 'causaldb')"
+		" FROM pg_database WHERE datname = current_database()",
+		0, NULL);
 
 	if (REMOTE_VALUE(rows, 0, 2)[0] != 't')
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("causaldb is not installed in the database that via leads to"),
-				 errhint("There, type CREATE EXTENSION causaldb and SELECT causaldb.create_cluster(...), or correct the connection string.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg(
+				 "causaldb is not installed in the database that via leads to"),
+			 errhint(
+				 "There, type CREATE EXTENSION causaldb and SELECT causaldb.create_cluster(...), or correct the connection string.")));
 	if (strcmp(REMOTE_VALUE(rows, 0, 0), GetDatabaseEncodingName()) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("the nodes of a cluster need the same server encoding"),
-				 errdetail("This database has %s, the other one %s.", GetDatabaseEncodingName(),
-						   REMOTE_VALUE(rows, 0, 0)),
-				 errhint("Join with a database made by CREATE DATABASE ... ENCODING '%s' TEMPLATE template0.",
-						 REMOTE_VALUE(rows, 0, 0))));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("the nodes of a cluster need the same server encoding"),
+			 errdetail("This database has %s, the other one %s.",
+					   GetDatabaseEncodingName(), REMOTE_VALUE(rows, 0, 0)),
+			 errhint(
+				 "Join with a database made by CREATE DATABASE ... ENCODING '%s' TEMPLATE template0.",
+				 REMOTE_VALUE(rows, 0, 0))));
 }
 
 static void
@@ -167,22 +178,29 @@ ask_source(Joiner *join)
 {
 	RemoteRows *rows;
 
-	join->source = remote_connect(join->via, "the node that via leads to", CONNECT_TIMEOUT_MS);
+	join->source = remote_connect(join->via, "the node that via leads to",
+								  CONNECT_TIMEOUT_MS);
 	if (member_leads_here(join->source))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("via leads to this database itself"),
-				 errhint("It has to be the connection string of a node of the cluster to join.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("via leads to this database itself"),
+			 errhint(
+				 "It has to be the connection string of a node of the cluster to join.")));
 	check_source_database(join);
-	rows = remote_query(join->source,
-						"SELECT l.node, l.coordinator, l.cluster, c.dsn"
-						" FROM causaldb.local_node l JOIN causaldb.node c ON c.id = l.coordinator",
-						0, NULL);
+	rows = remote_query(
+		join->source,
+		"SELECT l.node, l.coordinator, l.cluster, c.dsn"
+		" FROM causaldb.local_node l JOIN causaldb.node c ON c.id = l.coordinator",
+		0, NULL);
 	if (rows->nrows != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the database that via leads to is not a node of a cluster"),
-				 errhint("There, type SELECT causaldb.create_cluster('n1', 'host=... dbname=...') first.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg(
+				 "the database that via leads to is not a node of a cluster"),
+			 errhint(
+				 "There, type SELECT causaldb.create_cluster('n1', 'host=... dbname=...') first.")));
 	join->source_node = REMOTE_VALUE(rows, 0, 0);
 	join->coordinator = REMOTE_VALUE(rows, 0, 1);
 	join->cluster = REMOTE_VALUE(rows, 0, 2);
@@ -232,7 +250,8 @@ static const char *const ALL_TABLES =
 static Oid
 find_table(const char *schema, const char *name, LOCKMODE lock)
 {
-	return RangeVarGetRelid(makeRangeVar(pstrdup(schema), pstrdup(name), -1), lock, true);
+	return RangeVarGetRelid(makeRangeVar(pstrdup(schema), pstrdup(name), -1),
+							lock, true);
 }
 
 /* With copy 'all' nothing may be there yet; else everything, and empty. */
@@ -243,35 +262,45 @@ check_table(Joiner *join, const char *schema, const char *name)
 	char *qualified = quote_qualified_identifier(schema, name);
 
 	if (join->copy == COPY_ALL && OidIsValid(relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table %s exists here already", qualified),
-				 errdetail("copy => 'all' brings schema and rows of every table."),
-				 errhint("Type DROP TABLE %s; or join with copy => 'data' if the schema is here.", qualified)));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table %s exists here already", qualified),
+			 errdetail("copy => 'all' brings schema and rows of every table."),
+			 errhint(
+				 "Type DROP TABLE %s; or join with copy => 'data' if the schema is here.",
+				 qualified)));
 	if (join->copy != COPY_ALL && !OidIsValid(relid))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table %s does not exist here", qualified),
 				 errdetail("It is tagged in the cluster."),
-				 errhint("Create it as it is there, or join with copy => 'all'.")));
+				 errhint(
+					 "Create it as it is there, or join with copy => 'all'.")));
 	if (join->copy == COPY_DATA && !table_copy_is_empty(relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table %s is not empty", qualified),
-				 errdetail("Its rows are to be copied from the cluster."),
-				 errhint("Type TRUNCATE %s; or join with copy => 'none' if the tables are equal already.", qualified)));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table %s is not empty", qualified),
+			 errdetail("Its rows are to be copied from the cluster."),
+			 errhint(
+				 "Type TRUNCATE %s; or join with copy => 'none' if the tables are equal already.",
+				 qualified)));
 }
 
 /* Before anything is changed anywhere. */
 static void
 check_tables(Joiner *join)
 {
-	RemoteRows *tables = remote_query(join->source,
-									  join->copy == COPY_ALL ? ALL_TABLES : TAGGED_TABLES, 0, NULL);
+	RemoteRows *tables =
+		remote_query(join->source,
+					 join->copy == COPY_ALL ? ALL_TABLES : TAGGED_TABLES, 0,
+					 NULL);
 	int i;
 
 	for (i = 0; i < tables->nrows; i++)
-		check_table(join, REMOTE_VALUE(tables, i, 0), REMOTE_VALUE(tables, i, 1));
+		check_table(join, REMOTE_VALUE(tables, i, 0),
+					REMOTE_VALUE(tables, i, 1));
 }
 
 /* Column names, which came in hex so that any of them can be told apart. */
@@ -297,8 +326,10 @@ read_names(char *hex)
 static void
 copy_rows(Joiner *join)
 {
-	RemoteRows *tables = remote_query(join->source,
-									  join->copy == COPY_ALL ? ALL_TABLES : TAGGED_TABLES, 0, NULL);
+	RemoteRows *tables =
+		remote_query(join->source,
+					 join->copy == COPY_ALL ? ALL_TABLES : TAGGED_TABLES, 0,
+					 NULL);
 	int i;
 
 	for (i = 0; i < tables->nrows; i++)
@@ -317,8 +348,9 @@ copy_rows(Joiner *join)
 			check_table(join, schema, name);
 		rows = table_copy(join->source, &what);
 		ereport(NOTICE,
-				(errmsg("copied " UINT64_FORMAT " rows of table %s (%d of %d)", rows,
-						quote_qualified_identifier(schema, name), i + 1, tables->nrows)));
+				(errmsg("copied " UINT64_FORMAT " rows of table %s (%d of %d)",
+						rows, quote_qualified_identifier(schema, name), i + 1,
+						tables->nrows)));
 	}
 }
 
@@ -326,20 +358,25 @@ copy_rows(Joiner *join)
 static void
 copy_sequences(Joiner *join)
 {
-	RemoteRows *rows = remote_query(join->source,
-									"SELECT format('%I.%I', schemaname, sequencename), last_value"
-									" FROM pg_sequences WHERE last_value IS NOT NULL"
-									" AND schemaname <> 'causaldb' ORDER BY 1",
-									0, NULL);
+	RemoteRows *rows = remote_query(
+		join->source,
+		"SELECT format('%I.%I', schemaname, sequencename), last_value"
+		" FROM pg_sequences WHERE last_value IS NOT NULL"
+		" AND schemaname <> 'causaldb' ORDER BY 1",
+		0, NULL);
 	int i;
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	for (i = 0; i < rows->nrows; i++)
-		if (SPI_execute(psprintf("SELECT pg_catalog.setval(%s::pg_catalog.regclass, %s)",
-								 quote_literal_cstr(REMOTE_VALUE(rows, i, 0)), REMOTE_VALUE(rows, i, 1)),
-						false, 0) < 0)
-			elog(ERROR, "could not set a sequence: %s", SPI_result_code_string(SPI_result));
+		if (SPI_execute(
+				psprintf(
+					"SELECT pg_catalog.setval(%s::pg_catalog.regclass, %s)",
+					quote_literal_cstr(REMOTE_VALUE(rows, i, 0)),
+					REMOTE_VALUE(rows, i, 1)),
+				false, 0) < 0)
+			elog(ERROR, "could not set a sequence: %s",
+				 SPI_result_code_string(SPI_result));
 	SPI_finish();
 }
 
@@ -349,21 +386,26 @@ static void
 be_admitted(Joiner *join)
 {
 	bool same = strcmp(join->source_node, join->coordinator) == 0;
-	Remote *coordinator = same ? join->source
-							   : remote_connect(join->coordinator_dsn, "the node that hands out node ids",
-												CONNECT_TIMEOUT_MS);
-	const char *who[] = {join->name, join->dsn, join->role};
-	RemoteRows *rows = remote_query(coordinator, "SELECT causaldb.admit_node($1::name, $2, $3)", 3, who);
+	Remote *coordinator =
+		same ? join->source
+			 : remote_connect(join->coordinator_dsn,
+							  "the node that hands out node ids",
+							  CONNECT_TIMEOUT_MS);
+	const char *who[] = { join->name, join->dsn, join->role };
+	RemoteRows *rows =
+		remote_query(coordinator,
+					 "SELECT causaldb.admit_node($1::name, $2, $3)", 3, who);
 	RemoteRows *token;
 
 	join->id = REMOTE_VALUE(rows, 0, 0);
 	token = remote_query(coordinator, "SELECT causaldb.token()", 0, NULL);
 	if (!same)
 	{
-		const char *wait[] = {REMOTE_VALUE(token, 0, 0)};
+		const char *wait[] = { REMOTE_VALUE(token, 0, 0) };
 
 		remote_close(coordinator);
-		(void) remote_query(join->source, "SELECT causaldb.wait_for($1, '5 min')", 1, wait);
+		(void) remote_query(join->source,
+							"SELECT causaldb.wait_for($1, '5 min')", 1, wait);
 	}
 	ereport(NOTICE, (errmsg("admitted as node %s", join->id)));
 	DEBUG_POINT("join_admitted");
@@ -387,7 +429,8 @@ take_snapshot(Joiner *join)
 				 errhint("There, type SELECT causaldb.wait_until_ready();")));
 	join->closed = REMOTE_VALUE(rows, 0, 0);
 	join->source_boot = REMOTE_VALUE(rows, 0, 1);
-	remote_command(join->source, "BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE");
+	remote_command(join->source,
+				   "BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE");
 	rows = remote_query(join->source, "SELECT pg_export_snapshot()", 0, NULL);
 	return REMOTE_VALUE(rows, 0, 0);
 }
@@ -405,7 +448,8 @@ names_of(const char *const *names)
 }
 
 static uint64
-copy_shadow(Joiner *join, const char *table, const char *from, const char *const *columns)
+copy_shadow(Joiner *join, const char *table, const char *from,
+			const char *const *columns)
 {
 	TableCopy what = {
 		.relid = identity_table(table),
@@ -426,7 +470,7 @@ copy_shadow(Joiner *join, const char *table, const char *from, const char *const
 static void
 copy_streams(Joiner *join)
 {
-	const char *who[] = {join->source_node, join->source_boot, join->closed};
+	const char *who[] = { join->source_node, join->source_boot, join->closed };
 	RemoteRows *rows = remote_query(
 		join->source,
 		"SELECT coalesce(jsonb_agg(to_jsonb(s) || jsonb_build_object("
@@ -438,7 +482,7 @@ copy_streams(Joiner *join)
 		" 'acks', encode(s.acks, 'hex'))), '[]')"
 		" FROM causaldb.stream s WHERE s.id <> 0",
 		3, who);
-	const char *all[] = {REMOTE_VALUE(rows, 0, 0)};
+	const char *all[] = { REMOTE_VALUE(rows, 0, 0) };
 
 	(void) local_query(
 		"INSERT INTO causaldb.stream"
@@ -455,11 +499,12 @@ copy_streams(Joiner *join)
 static void
 copy_members(Joiner *join)
 {
-	RemoteRows *rows = remote_query(join->source,
-									"SELECT jsonb_build_object('id', id, 'name', name, 'dsn', dsn, 'role', role,"
-									" 'state', state, 'base', encode(base, 'hex'))"
-									" FROM causaldb.node ORDER BY id",
-									0, NULL);
+	RemoteRows *rows = remote_query(
+		join->source,
+		"SELECT jsonb_build_object('id', id, 'name', name, 'dsn', dsn, 'role', role,"
+		" 'state', state, 'base', encode(base, 'hex'))"
+		" FROM causaldb.node ORDER BY id",
+		0, NULL);
 	int i;
 
 	(void) local_query("DELETE FROM causaldb.node", 0, NULL);
@@ -471,24 +516,28 @@ copy_members(Joiner *join)
 static void
 copy_graves(Joiner *join)
 {
-	static const char *const columns[] = {"relid", "key_hash", "descriptor", "mark", "image", NULL};
-	RemoteRows *tables = remote_query(join->source,
-									  "SELECT c.oid::int8, n.nspname, c.relname"
-									  " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-									  " WHERE c.oid IN (SELECT relid FROM causaldb.grave)",
-									  0, NULL);
+	static const char *const columns[] = { "relid", "key_hash", "descriptor",
+										   "mark",  "image",    NULL };
+	RemoteRows *tables = remote_query(
+		join->source,
+		"SELECT c.oid::int8, n.nspname, c.relname"
+		" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+		" WHERE c.oid IN (SELECT relid FROM causaldb.grave)",
+		0, NULL);
 	int i;
 
 	for (i = 0; i < tables->nrows; i++)
 	{
-		Oid relid = find_table(REMOTE_VALUE(tables, i, 1), REMOTE_VALUE(tables, i, 2), AccessShareLock);
+		Oid relid = find_table(REMOTE_VALUE(tables, i, 1),
+							   REMOTE_VALUE(tables, i, 2), AccessShareLock);
 
 		if (OidIsValid(relid))
-			(void) copy_shadow(join, "grave",
-							   psprintf("(SELECT %u::oid, key_hash, descriptor, mark, image"
-										" FROM causaldb.grave WHERE relid = %s)",
-										relid, REMOTE_VALUE(tables, i, 0)),
-							   columns);
+			(void) copy_shadow(
+				join, "grave",
+				psprintf("(SELECT %u::oid, key_hash, descriptor, mark, image"
+						 " FROM causaldb.grave WHERE relid = %s)",
+						 relid, REMOTE_VALUE(tables, i, 0)),
+				columns);
 	}
 }
 
@@ -519,7 +568,7 @@ static const char *const TAGS =
 static void
 copy_tags(Joiner *join)
 {
-	const char *which[] = {join->copy == COPY_ALL ? "all" : "tagged"};
+	const char *which[] = { join->copy == COPY_ALL ? "all" : "tagged" };
 	RemoteRows *rows = remote_query(join->source, TAGS, 1, which);
 	int i;
 
@@ -530,20 +579,29 @@ copy_tags(Joiner *join)
 static void
 copy_shadows(Joiner *join)
 {
-	static const char *const descriptor[] = {"hash", "definition", NULL};
-	static const char *const log[] = {"position", "xid", "stream", "deps", "payload", NULL};
-	static const char *const chunk[] = {"xid", "stream", "ordinal", "payload", NULL};
+	static const char *const descriptor[] = { "hash", "definition", NULL };
+	static const char *const log[] = { "position", "xid",     "stream",
+									   "deps",     "payload", NULL };
+	static const char *const chunk[] = { "xid", "stream", "ordinal", "payload",
+										 NULL };
 	uint64 rows;
 
 	copy_members(join);
 	copy_streams(join);
-	(void) copy_shadow(join, "descriptor", "(SELECT hash, definition FROM causaldb.descriptor)", descriptor);
-	rows = copy_shadow(join, "log",
-					   "(SELECT position, xid, stream, deps, payload FROM causaldb.log WHERE stream <> 0)", log);
-	(void) copy_shadow(join, "log_chunk",
-					   "(SELECT xid, stream, ordinal, payload FROM causaldb.log_chunk WHERE stream <> 0)", chunk);
+	(void) copy_shadow(join, "descriptor",
+					   "(SELECT hash, definition FROM causaldb.descriptor)",
+					   descriptor);
+	rows = copy_shadow(
+		join, "log",
+		"(SELECT position, xid, stream, deps, payload FROM causaldb.log WHERE stream <> 0)",
+		log);
+	(void) copy_shadow(
+		join, "log_chunk",
+		"(SELECT xid, stream, ordinal, payload FROM causaldb.log_chunk WHERE stream <> 0)",
+		chunk);
 	copy_graves(join);
-	ereport(NOTICE, (errmsg("copied " UINT64_FORMAT " transactions of history", rows)));
+	ereport(NOTICE,
+			(errmsg("copied " UINT64_FORMAT " transactions of history", rows)));
 }
 
 /* ------------------------------------------------------------ all of it */
@@ -565,7 +623,8 @@ copy_everything(Joiner *join)
 	}
 	copy_shadows(join);
 	copy_tags(join);
-	(void) remote_query(join->source, "SELECT causaldb.make_durable()", 0, NULL);
+	(void) remote_query(join->source, "SELECT causaldb.make_durable()", 0,
+						NULL);
 	remote_command(join->source, "COMMIT");
 	remote_close(join->source);
 }
@@ -574,9 +633,10 @@ copy_everything(Joiner *join)
 static void
 advance_clock(void)
 {
-	RemoteRows *rows = local_query("SELECT GREATEST((SELECT pg_catalog.max(position) FROM causaldb.log),"
-								   " (SELECT pg_catalog.max(applied) FROM causaldb.stream), 0)",
-								   0, NULL);
+	RemoteRows *rows = local_query(
+		"SELECT GREATEST((SELECT pg_catalog.max(position) FROM causaldb.log),"
+		" (SELECT pg_catalog.max(applied) FROM causaldb.stream), 0)",
+		0, NULL);
 
 	clock_observe(shmem_node(), strtoull(REMOTE_VALUE(rows, 0, 0), NULL, 10));
 }
@@ -584,12 +644,13 @@ advance_clock(void)
 static void
 become_node(Joiner *join)
 {
-	const char *who[] = {join->id, join->cluster, join->coordinator};
+	const char *who[] = { join->id, join->cluster, join->coordinator };
 
 	advance_clock();
-	(void) local_query("INSERT INTO causaldb.local_node (node, cluster, coordinator)"
-					   " VALUES ($1::pg_catalog.int4, $2::pg_catalog.int8, $3::pg_catalog.int4)",
-					   3, who);
+	(void) local_query(
+		"INSERT INTO causaldb.local_node (node, cluster, coordinator)"
+		" VALUES ($1::pg_catalog.int4, $2::pg_catalog.int8, $3::pg_catalog.int4)",
+		3, who);
 	clock_become_node_at_commit();
 }
 
@@ -600,7 +661,7 @@ become_node(Joiner *join)
 Datum
 causaldb_join_cluster(PG_FUNCTION_ARGS)
 {
-	Joiner join = {0};
+	Joiner join = { 0 };
 
 	read_arguments(&join, fcinfo);
 	member_need_preload();
@@ -623,8 +684,11 @@ causaldb_join_cluster(PG_FUNCTION_ARGS)
 	DEBUG_POINT("join_copied");
 
 	become_node(&join);
-	ereport(NOTICE,
-			(errmsg("this database is node %s of the cluster once this transaction commits", join.id),
-			 errhint("Type SELECT causaldb.wait_until_ready();")));
+	ereport(
+		NOTICE,
+		(errmsg(
+			 "this database is node %s of the cluster once this transaction commits",
+			 join.id),
+		 errhint("Type SELECT causaldb.wait_until_ready();")));
 	PG_RETURN_VOID();
 }

@@ -21,18 +21,19 @@
 void
 local_enter(LocalRights *before)
 {
-	HeapTuple tuple = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(identity_schema()));
+	HeapTuple tuple =
+		SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(identity_schema()));
 	Oid owner;
 
 	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("causaldb is not installed in this database"),
-				 errhint("Type CREATE EXTENSION causaldb.")));
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("causaldb is not installed in this database"),
+						errhint("Type CREATE EXTENSION causaldb.")));
 	owner = ((Form_pg_namespace) GETSTRUCT(tuple))->nspowner;
 	ReleaseSysCache(tuple);
 	GetUserIdAndSecContext(&before->user, &before->context);
-	SetUserIdAndSecContext(owner, before->context | SECURITY_LOCAL_USERID_CHANGE);
+	SetUserIdAndSecContext(owner,
+						   before->context | SECURITY_LOCAL_USERID_CHANGE);
 }
 
 void
@@ -51,12 +52,13 @@ take_rows(MemoryContext context)
 
 	rows->nrows = SPI_tuptable ? (int) SPI_processed : 0;
 	rows->ncolumns = SPI_tuptable ? SPI_tuptable->tupdesc->natts : 0;
-	rows->values = palloc0(sizeof(char *) * Max(1, rows->nrows * rows->ncolumns));
+	rows->values =
+		palloc0(sizeof(char *) * Max(1, rows->nrows * rows->ncolumns));
 	for (row = 0; row < rows->nrows; row++)
 		for (column = 0; column < rows->ncolumns; column++)
 		{
-			char *value = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
-									   column + 1);
+			char *value = SPI_getvalue(SPI_tuptable->vals[row],
+									   SPI_tuptable->tupdesc, column + 1);
 
 			REMOTE_VALUE(rows, row, column) =
 				value ? MemoryContextStrdup(context, value) : NULL;
@@ -88,7 +90,8 @@ local_query(const char *sql, int nparams, const char *const *params)
 		values[i] = params[i] ? CStringGetTextDatum(params[i]) : (Datum) 0;
 	}
 	if (SPI_execute_with_args(sql, nparams, types, values, nulls, false, 0) < 0)
-		elog(ERROR, "could not run \"%s\": %s", sql, SPI_result_code_string(SPI_result));
+		elog(ERROR, "could not run \"%s\": %s", sql,
+			 SPI_result_code_string(SPI_result));
 	rows = take_rows(context);
 	SPI_finish();
 	local_leave(&rights);

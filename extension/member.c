@@ -68,10 +68,13 @@ void
 member_need_preload(void)
 {
 	if (!shmem_available())
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("causaldb is not preloaded, so this database cannot be a node"),
-				 errhint("Put shared_preload_libraries = 'causaldb' into postgresql.conf and restart the server.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg(
+				 "causaldb is not preloaded, so this database cannot be a node"),
+			 errhint(
+				 "Put shared_preload_libraries = 'causaldb' into postgresql.conf and restart the server.")));
 }
 
 NodeShared *
@@ -84,10 +87,12 @@ member_node(void)
 	node = shmem_node();
 	state = clock_state(node);
 	if (state == NODE_LOCAL || state == NODE_UNKNOWN)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("this database is not a node of a cluster"),
-				 errhint("Type SELECT causaldb.create_cluster('n1', 'host=... dbname=...'), or causaldb.join_cluster(...) to join one.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("this database is not a node of a cluster"),
+			 errhint(
+				 "Type SELECT causaldb.create_cluster('n1', 'host=... dbname=...'), or causaldb.join_cluster(...) to join one.")));
 	return node;
 }
 
@@ -100,21 +105,26 @@ member_begin_founding(void)
 
 	/* the error, should there be no room, is better here than at commit */
 	(void) shmem_node();
-	(void) local_query("LOCK TABLE causaldb.local_node IN SHARE ROW EXCLUSIVE MODE", 0, NULL);
+	(void) local_query(
+		"LOCK TABLE causaldb.local_node IN SHARE ROW EXCLUSIVE MODE", 0, NULL);
 	id = identity_read();
 	if (id.node != 0)
 	{
 		Member *self = member_by_id(id.node);
 
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("this database is a node of a cluster already"),
-				 errdetail("It is node %d (%s).", id.node, self ? self->name : "?")));
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("this database is a node of a cluster already"),
+						errdetail("It is node %d (%s).", id.node,
+								  self ? self->name : "?")));
 	}
-	(void) local_query("LOCK TABLE causaldb.tag IN SHARE ROW EXCLUSIVE MODE", 0, NULL);
-	tagged = local_query("SELECT relid::pg_catalog.int8 FROM causaldb.tag ORDER BY relid", 0, NULL);
+	(void) local_query("LOCK TABLE causaldb.tag IN SHARE ROW EXCLUSIVE MODE", 0,
+					   NULL);
+	tagged = local_query(
+		"SELECT relid::pg_catalog.int8 FROM causaldb.tag ORDER BY relid", 0,
+		NULL);
 	for (i = 0; i < tagged->nrows; i++)
-		LockRelationOid((Oid) strtoul(REMOTE_VALUE(tagged, i, 0), NULL, 10), ShareRowExclusiveLock);
+		LockRelationOid((Oid) strtoul(REMOTE_VALUE(tagged, i, 0), NULL, 10),
+						ShareRowExclusiveLock);
 }
 
 bool
@@ -124,21 +134,24 @@ member_leads_here(Remote *remote)
 	char pid[16];
 	char high[16];
 	char low[16];
-	const char *params[] = {pid, high, low};
+	const char *params[] = { pid, high, low };
 	RemoteRows *rows;
 
 	if (!pg_strong_random(&key, sizeof(key)))
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not get random bytes")));
-	(void) DirectFunctionCall1(pg_advisory_xact_lock_int8, Int64GetDatum((int64) key));
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
+						errmsg("could not get random bytes")));
+	(void) DirectFunctionCall1(pg_advisory_xact_lock_int8,
+							   Int64GetDatum((int64) key));
 	snprintf(pid, sizeof(pid), "%d", MyProcPid);
 	snprintf(high, sizeof(high), "%u", (uint32) (key >> 32));
 	snprintf(low, sizeof(low), "%u", (uint32) key);
-	rows = remote_query(remote,
-						"SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
-						" WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
-						" AND l.pid = $1::int4 AND l.classid = $2::oid AND l.objid = $3::oid"
-						" AND d.datname = current_database()",
-						3, params);
+	rows = remote_query(
+		remote,
+		"SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
+		" WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
+		" AND l.pid = $1::int4 AND l.classid = $2::oid AND l.objid = $3::oid"
+		" AND d.datname = current_database()",
+		3, params);
 	return rows->nrows == 1;
 }
 
@@ -146,25 +159,32 @@ void
 member_check_dsn(const char *dsn)
 {
 	char *why = NULL;
-	Remote *remote = remote_try(dsn, "this database by its own connection string",
-								CHECK_TIMEOUT_MS, &why);
+	Remote *remote =
+		remote_try(dsn, "this database by its own connection string",
+				   CHECK_TIMEOUT_MS, &why);
 
 	if (remote == NULL)
 	{
-		ereport(WARNING,
-				(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
-				 errmsg("this database cannot be reached by the connection string given for it"),
-				 errdetail("%s", why),
-				 errhint("The other nodes will use it: see that they get through, or type SELECT causaldb.alter_node(...) with a better one.")));
+		ereport(
+			WARNING,
+			(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
+			 errmsg(
+				 "this database cannot be reached by the connection string given for it"),
+			 errdetail("%s", why),
+			 errhint(
+				 "The other nodes will use it: see that they get through, or type SELECT causaldb.alter_node(...) with a better one.")));
 		return;
 	}
 	if (!member_leads_here(remote))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the connection string leads to another database"),
-				 errdetail("The other nodes would take that database for this one."),
-				 errhint("Check host, port and dbname in it: this database is \"%s\" on port %d.",
-						 get_database_name(MyDatabaseId), PostPortNumber)));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("the connection string leads to another database"),
+			 errdetail(
+				 "The other nodes would take that database for this one."),
+			 errhint(
+				 "Check host, port and dbname in it: this database is \"%s\" on port %d.",
+				 get_database_name(MyDatabaseId), PostPortNumber)));
 	remote_close(remote);
 }
 
@@ -173,25 +193,27 @@ member_check_dsn(const char *dsn)
 void
 member_apply(const char *json)
 {
-	const char *params[] = {json};
+	const char *params[] = { json };
 	RemoteRows *rows;
 
-	rows = local_query("UPDATE causaldb.node n"
-					   " SET name = COALESCE(j.d->>'name', n.name::pg_catalog.text),"
-					   " dsn = COALESCE(j.d->>'dsn', n.dsn),"
-					   " role = COALESCE(j.d->>'role', n.role),"
-					   " state = COALESCE(j.d->>'state', n.state),"
-					   " base = COALESCE(pg_catalog.decode(j.d->>'base', 'hex'), n.base)"
-					   " FROM (SELECT $1::pg_catalog.jsonb AS d) j"
-					   " WHERE n.id = (j.d->>'id')::pg_catalog.int4"
-					   " RETURNING n.id",
-					   1, params);
+	rows = local_query(
+		"UPDATE causaldb.node n"
+		" SET name = COALESCE(j.d->>'name', n.name::pg_catalog.text),"
+		" dsn = COALESCE(j.d->>'dsn', n.dsn),"
+		" role = COALESCE(j.d->>'role', n.role),"
+		" state = COALESCE(j.d->>'state', n.state),"
+		" base = COALESCE(pg_catalog.decode(j.d->>'base', 'hex'), n.base)"
+		" FROM (SELECT $1::pg_catalog.jsonb AS d) j"
+		" WHERE n.id = (j.d->>'id')::pg_catalog.int4"
+		" RETURNING n.id",
+		1, params);
 	if (rows->nrows == 0)
-		rows = local_query("INSERT INTO causaldb.node (id, name, dsn, role, state, base)"
-						   " SELECT (d->>'id')::pg_catalog.int4, d->>'name', d->>'dsn', d->>'role',"
-						   " d->>'state', pg_catalog.decode(d->>'base', 'hex')"
-						   " FROM (SELECT $1::pg_catalog.jsonb AS d) j RETURNING id",
-						   1, params);
+		rows = local_query(
+			"INSERT INTO causaldb.node (id, name, dsn, role, state, base)"
+			" SELECT (d->>'id')::pg_catalog.int4, d->>'name', d->>'dsn', d->>'role',"
+			" d->>'state', pg_catalog.decode(d->>'base', 'hex')"
+			" FROM (SELECT $1::pg_catalog.jsonb AS d) j RETURNING id",
+			1, params);
 	if (rows->nrows != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
@@ -229,7 +251,8 @@ from_rows(RemoteRows *rows)
 		size_t len = strlen(base);
 
 		member->base = palloc(VARHDRSZ + len / 2);
-		SET_VARSIZE(member->base, VARHDRSZ + hex_decode(base, len, VARDATA(member->base)));
+		SET_VARSIZE(member->base,
+					VARHDRSZ + hex_decode(base, len, VARDATA(member->base)));
 	}
 	return member;
 }
@@ -238,18 +261,22 @@ Member *
 member_by_id(int32 id)
 {
 	char text[16];
-	const char *params[] = {text};
+	const char *params[] = { text };
 
 	pg_ltoa(id, text);
-	return from_rows(local_query(MEMBER_COLUMNS "WHERE id = $1::pg_catalog.int4", 1, params));
+	return from_rows(local_query(MEMBER_COLUMNS
+								 "WHERE id = $1::pg_catalog.int4",
+								 1, params));
 }
 
 Member *
 member_by_name(const char *name)
 {
-	const char *params[] = {name};
+	const char *params[] = { name };
 
-	return from_rows(local_query(MEMBER_COLUMNS "WHERE name = $1::pg_catalog.name", 1, params));
+	return from_rows(local_query(MEMBER_COLUMNS
+								 "WHERE name = $1::pg_catalog.name",
+								 1, params));
 }
 
 void
@@ -257,16 +284,17 @@ member_ready(void)
 {
 	Identity id = identity_read();
 	char text[16];
-	const char *params[] = {text};
+	const char *params[] = { text };
 	RemoteRows *rows;
 
 	if (id.node == 0)
 		return;
 	pg_ltoa(id.node, text);
-	rows = local_query("UPDATE causaldb.node SET state = 'ready'"
-					   " WHERE id = $1::pg_catalog.int4 AND state = 'joining'"
-					   " RETURNING pg_catalog.jsonb_build_object('id', id, 'state', state)",
-					   1, params);
+	rows = local_query(
+		"UPDATE causaldb.node SET state = 'ready'"
+		" WHERE id = $1::pg_catalog.int4 AND state = 'joining'"
+		" RETURNING pg_catalog.jsonb_build_object('id', id, 'state', state)",
+		1, params);
 	if (rows->nrows == 1)
 	{
 		char *json = REMOTE_VALUE(rows, 0, 0);

@@ -72,13 +72,16 @@ wait_for_socket(Remote *remote, int events, TimestampTz deadline)
 
 	if (deadline)
 	{
-		timeout = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+		timeout =
+			TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
 		if (timeout <= 0)
 			return false;
 		events |= WL_TIMEOUT;
 	}
-	(void) WaitLatchOrSocket(MyLatch, events | WL_LATCH_SET | WL_EXIT_ON_PM_DEATH,
-							 PQsocket(remote->conn), timeout, PG_WAIT_EXTENSION);
+	(void) WaitLatchOrSocket(MyLatch,
+							 events | WL_LATCH_SET | WL_EXIT_ON_PM_DEATH,
+							 PQsocket(remote->conn), timeout,
+							 PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 	return true;
@@ -105,10 +108,9 @@ lost(Remote *remote)
 {
 	char *reason = said(PQerrorMessage(remote->conn));
 
-	ereport(ERROR,
-			(errcode(ERRCODE_CONNECTION_FAILURE),
-			 errmsg("lost the connection to %s", remote->whom),
-			 reason[0] ? errdetail("%s", reason) : 0));
+	ereport(ERROR, (errcode(ERRCODE_CONNECTION_FAILURE),
+					errmsg("lost the connection to %s", remote->whom),
+					reason[0] ? errdetail("%s", reason) : 0));
 }
 
 /* ------------------------------------------------------------ connecting */
@@ -130,11 +132,14 @@ remote_check_dsn(const char *dsn)
 	PQconninfoOption *options = parse(dsn);
 
 	if (options == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the connection string cannot be parsed"),
-				 errdetail("It is not repeated here because it may hold a password."),
-				 errhint("Write it like 'host=10.0.0.1 port=5432 dbname=app user=causaldb password=...'.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("the connection string cannot be parsed"),
+			 errdetail(
+				 "It is not repeated here because it may hold a password."),
+			 errhint(
+				 "Write it like 'host=10.0.0.1 port=5432 dbname=app user=causaldb password=...'.")));
 	PQconninfoFree(options);
 }
 
@@ -155,14 +160,16 @@ handshake(Remote *remote, TimestampTz deadline, char **why)
 	{
 		int events = 0;
 
-		if (PQstatus(remote->conn) == CONNECTION_BAD || poll == PGRES_POLLING_FAILED)
+		if (PQstatus(remote->conn) == CONNECTION_BAD ||
+			poll == PGRES_POLLING_FAILED)
 		{
 			*why = said(PQerrorMessage(remote->conn));
 			return false;
 		}
 		if (poll == PGRES_POLLING_OK)
 			return true;
-		events = poll == PGRES_POLLING_READING ? WL_SOCKET_READABLE : WL_SOCKET_WRITEABLE;
+		events = poll == PGRES_POLLING_READING ? WL_SOCKET_READABLE
+											   : WL_SOCKET_WRITEABLE;
 		if (!wait_for_socket(remote, events, deadline))
 		{
 			*why = pstrdup("It did not answer in time.");
@@ -175,9 +182,12 @@ handshake(Remote *remote, TimestampTz deadline, char **why)
 Remote *
 remote_try(const char *dsn, const char *whom, int timeout_ms, char **why)
 {
-	const char *keywords[] = {"dbname", "client_encoding", "fallback_application_name", NULL};
-	const char *values[] = {dsn, GetDatabaseEncodingName(), "causaldb admin", NULL};
-	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
+	const char *keywords[] = { "dbname", "client_encoding",
+							   "fallback_application_name", NULL };
+	const char *values[] = { dsn, GetDatabaseEncodingName(), "causaldb admin",
+							 NULL };
+	TimestampTz deadline =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
 	Remote *remote = palloc0(sizeof(Remote));
 
 	remote_check_dsn(dsn);
@@ -187,14 +197,14 @@ remote_try(const char *dsn, const char *whom, int timeout_ms, char **why)
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &remote->at_end);
 
 	if (!AcquireExternalFD())
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-				 errmsg("could not connect to %s", whom),
-				 errdetail("Too many files are open in this process.")));
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+						errmsg("could not connect to %s", whom),
+						errdetail("Too many files are open in this process.")));
 	remote->descriptor = true;
 	remote->conn = PQconnectStartParams(keywords, values, true);
 	if (remote->conn == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	PQsetNoticeReceiver(remote->conn, ignore_notice, NULL);
 	if (!handshake(remote, deadline, why))
 	{
@@ -237,12 +247,10 @@ raise_error(Remote *remote, PGresult *result)
 	detail = detail ? pstrdup(detail) : NULL;
 	hint = hint ? pstrdup(hint) : NULL;
 	PQclear(result);
-	ereport(ERROR,
-			(errcode(code),
-			 errmsg("%s", message),
-			 detail ? errdetail("%s", detail) : 0,
-			 hint ? errhint("%s", hint) : 0,
-			 errcontext("said by %s", remote->whom)));
+	ereport(ERROR, (errcode(code), errmsg("%s", message),
+					detail ? errdetail("%s", detail) : 0,
+					hint ? errhint("%s", hint) : 0,
+					errcontext("said by %s", remote->whom)));
 }
 
 /* The next result, or NULL when the statement is over. */
@@ -253,7 +261,8 @@ next_result(Remote *remote)
 
 	while ((flushed = PQflush(remote->conn)) == 1)
 	{
-		(void) wait_for_socket(remote, WL_SOCKET_READABLE | WL_SOCKET_WRITEABLE, 0);
+		(void) wait_for_socket(remote, WL_SOCKET_READABLE | WL_SOCKET_WRITEABLE,
+							   0);
 		if (PQconsumeInput(remote->conn) == 0)
 			lost(remote);
 	}
@@ -276,7 +285,8 @@ take_rows(PGresult *result)
 
 	rows->nrows = PQntuples(result);
 	rows->ncolumns = PQnfields(result);
-	rows->values = palloc0(sizeof(char *) * Max(1, rows->nrows * rows->ncolumns));
+	rows->values =
+		palloc0(sizeof(char *) * Max(1, rows->nrows * rows->ncolumns));
 	for (i = 0; i < rows->nrows * rows->ncolumns; i++)
 	{
 		int row = i / rows->ncolumns;
@@ -321,11 +331,13 @@ collect(Remote *remote)
 }
 
 RemoteRows *
-remote_query(Remote *remote, const char *sql, int nparams, const char *const *params)
+remote_query(Remote *remote, const char *sql, int nparams,
+			 const char *const *params)
 {
 	RemoteRows *rows;
 
-	if (PQsendQueryParams(remote->conn, sql, nparams, NULL, params, NULL, NULL, 0) == 0)
+	if (PQsendQueryParams(remote->conn, sql, nparams, NULL, params, NULL, NULL,
+						  0) == 0)
 		lost(remote);
 	rows = collect(remote);
 	return rows ? rows : palloc0(sizeof(RemoteRows));

@@ -88,15 +88,22 @@ dump_command(const char *dsn, const char *snapshot, SchemaPart part)
 	get_parent_directory(path);
 	strlcat(path, "/pg_dump", sizeof(path));
 	if (access(path, X_OK) != 0)
-		ereport(ERROR,
-				(errcode_for_file_access(), errmsg("could not find pg_dump beside the server: %m"),
-				 errhint("Install PostgreSQL's client programs, or bring the schema yourself and join with copy => 'data'.")));
+		ereport(
+			ERROR,
+			(errcode_for_file_access(),
+			 errmsg("could not find pg_dump beside the server: %m"),
+			 errhint(
+				 "Install PostgreSQL's client programs, or bring the schema yourself and join with copy => 'data'.")));
 	initStringInfo(&command);
 	appendStringInfoString(&command, "exec");
 	add_word(&command, path);
-	appendStringInfoString(&command, " --no-password --lock-wait-timeout=60000 --no-publications --no-subscriptions");
-	appendStringInfo(&command, " --exclude-schema=%s --encoding=%s --section=%s", OURS,
-					 GetDatabaseEncodingName(), part == SCHEMA_BEFORE_ROWS ? "pre-data" : "post-data");
+	appendStringInfoString(
+		&command,
+		" --no-password --lock-wait-timeout=60000 --no-publications --no-subscriptions");
+	appendStringInfo(&command,
+					 " --exclude-schema=%s --encoding=%s --section=%s", OURS,
+					 GetDatabaseEncodingName(),
+					 part == SCHEMA_BEFORE_ROWS ? "pre-data" : "post-data");
 	add_word(&command, psprintf("--snapshot=%s", snapshot));
 	add_word(&command, psprintf("--dbname=%s", dsn));
 	return command.data;
@@ -121,7 +128,8 @@ start(const char *command, const char *password)
 			unsetenv("PGPASSWORD");
 	}
 	if (pipe == NULL)
-		ereport(ERROR, (errcode_for_file_access(), errmsg("could not start pg_dump: %m")));
+		ereport(ERROR, (errcode_for_file_access(),
+						errmsg("could not start pg_dump: %m")));
 	return pipe;
 }
 
@@ -132,7 +140,8 @@ read_all(FILE *pipe)
 	StringInfoData text;
 
 	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
-		ereport(ERROR, (errcode_for_file_access(), errmsg("could not read from pg_dump: %m")));
+		ereport(ERROR, (errcode_for_file_access(),
+						errmsg("could not read from pg_dump: %m")));
 	initStringInfo(&text);
 	for (;;)
 	{
@@ -149,8 +158,11 @@ read_all(FILE *pipe)
 			continue;
 		}
 		if (errno != EAGAIN && errno != EINTR)
-			ereport(ERROR, (errcode_for_file_access(), errmsg("could not read from pg_dump: %m")));
-		(void) WaitLatchOrSocket(MyLatch, WL_LATCH_SET | WL_SOCKET_READABLE | WL_EXIT_ON_PM_DEATH,
+			ereport(ERROR, (errcode_for_file_access(),
+							errmsg("could not read from pg_dump: %m")));
+		(void) WaitLatchOrSocket(MyLatch,
+								 WL_LATCH_SET | WL_SOCKET_READABLE |
+									 WL_EXIT_ON_PM_DEATH,
 								 fd, -1, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
@@ -212,7 +224,8 @@ is_left_out(Node *statement)
 	switch (nodeTag(statement))
 	{
 		case T_CreateExtensionStmt:
-			return strcmp(((CreateExtensionStmt *) statement)->extname, OURS) == 0;
+			return strcmp(((CreateExtensionStmt *) statement)->extname, OURS) ==
+				   0;
 		case T_CommentStmt:
 			return ((CommentStmt *) statement)->objtype == OBJECT_EXTENSION &&
 				   is_ours(((CommentStmt *) statement)->object);
@@ -230,7 +243,8 @@ statement_context(void *arg)
 static void
 run_one(const char *sql)
 {
-	ErrorContextCallback callback = {.callback = statement_context, .arg = unconstify(char *, sql)};
+	ErrorContextCallback callback = { .callback = statement_context,
+									  .arg = unconstify(char *, sql) };
 
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
@@ -255,8 +269,9 @@ schema_copy(const char *dsn, const char *snapshot, SchemaPart part)
 	foreach (lc, statements)
 	{
 		RawStmt *statement = lfirst_node(RawStmt, lc);
-		int len = statement->stmt_len ? statement->stmt_len
-									  : (int) strlen(text + statement->stmt_location);
+		int len = statement->stmt_len
+					  ? statement->stmt_len
+					  : (int) strlen(text + statement->stmt_location);
 
 		CHECK_FOR_INTERRUPTS();
 		if (!is_left_out(statement->stmt))

@@ -30,13 +30,15 @@ PG_FUNCTION_INFO_V1(causaldb_stream_status);
 #define MAX_COLUMNS 16
 
 static const char *const node_states[] = {
-	[NODE_UNKNOWN] = "unknown", [NODE_LOCAL] = "local", [NODE_OPENING] = "opening",
-	[NODE_OPEN] = "open",		[NODE_FENCED] = "fenced",
+	[NODE_UNKNOWN] = "unknown", [NODE_LOCAL] = "local",
+	[NODE_OPENING] = "opening", [NODE_OPEN] = "open",
+	[NODE_FENCED] = "fenced",
 };
 
 static const char *const link_states[] = {
-	[LINK_NONE] = "none", [LINK_CONNECTING] = "connecting", [LINK_GREETING] = "greeting",
-	[LINK_UP] = "up",	  [LINK_DOWN] = "down",
+	[LINK_NONE] = "none",         [LINK_CONNECTING] = "connecting",
+	[LINK_GREETING] = "greeting", [LINK_UP] = "up",
+	[LINK_DOWN] = "down",
 };
 
 /* This database's state if it has any, without making one. */
@@ -83,7 +85,8 @@ put_time(Row *row, TimestampTz value)
 static void
 put_text(Row *row, const char *value)
 {
-	put(row, value && value[0] ? CStringGetTextDatum(value) : (Datum) 0, value && value[0]);
+	put(row, value && value[0] ? CStringGetTextDatum(value) : (Datum) 0,
+		value && value[0]);
 }
 
 static void
@@ -129,7 +132,7 @@ Datum
 causaldb_node_status(PG_FUNCTION_ARGS)
 {
 	NodeShared *node = existing_node();
-	Row row = {.n = 0};
+	Row row = { .n = 0 };
 	char reason[sizeof(node->fence_reason)];
 	TimestampTz lock_since;
 	int32 lock_pid;
@@ -171,7 +174,8 @@ causaldb_node_status(PG_FUNCTION_ARGS)
 	put_int4(&row, oldest_pid, oldest_pid != 0);
 	put_time(&row, lock_since);
 	put_int4(&row, lock_pid, lock_since != 0 && lock_pid != 0);
-	put(&row, ObjectIdGetDatum(lock_relation), lock_since != 0 && OidIsValid(lock_relation));
+	put(&row, ObjectIdGetDatum(lock_relation),
+		lock_since != 0 && OidIsValid(lock_relation));
 	emit(fcinfo, &row);
 	return (Datum) 0;
 }
@@ -209,7 +213,7 @@ causaldb_peer_status(PG_FUNCTION_ARGS)
 	{
 		PeerStatus *peer = &peers[i];
 		bool answered = peer->last_answer != 0;
-		Row row = {.n = 0};
+		Row row = { .n = 0 };
 
 		if (peer->node == 0)
 			continue;
@@ -235,9 +239,10 @@ static void
 emit_stream(FunctionCallInfo fcinfo, NodeShared *node, int slot)
 {
 	StreamSlot *stream = &node->streams[slot];
-	bool own = slot == node->own_slot && pg_atomic_read_u32(&node->state) == NODE_OPEN;
+	bool own =
+		slot == node->own_slot && pg_atomic_read_u32(&node->state) == NODE_OPEN;
 	uint64 closed = own ? clock_closed(node) : 0;
-	Row row = {.n = 0};
+	Row row = { .n = 0 };
 	uint64 blocked_at;
 	RepStreamId waits_for;
 	uint64 waits_upto;
@@ -257,13 +262,17 @@ emit_stream(FunctionCallInfo fcinfo, NodeShared *node, int slot)
 	put_int8(&row, stream->id.boot, true);
 	put(&row, BoolGetDatum(own), true);
 	put_int8(&row, own ? closed : pg_atomic_read_u64(&stream->applied), true);
-	put_int8(&row, own ? clock_last_position(node) : pg_atomic_read_u64(&stream->started), true);
+	put_int8(&row,
+			 own ? clock_last_position(node)
+				 : pg_atomic_read_u64(&stream->started),
+			 true);
 	put_int8(&row, own ? closed : pg_atomic_read_u64(&stream->taken), true);
 	put_int8(&row, own ? closed : pg_atomic_read_u64(&stream->seen), true);
 	put_int8(&row, pg_atomic_read_u64(&stream->stable), true);
 	put_int8(&row, closed, own);
 	put_int8(&row, blocked_at, blocked_at != 0);
-	put_int4(&row, (int32) waits_for.node, blocked_at != 0 && waits_for.node != 0);
+	put_int4(&row, (int32) waits_for.node,
+			 blocked_at != 0 && waits_for.node != 0);
 	put_int8(&row, waits_for.boot, blocked_at != 0 && waits_for.node != 0);
 	put_int8(&row, waits_upto, blocked_at != 0 && waits_for.node != 0);
 	put_time(&row, blocked_at != 0 ? waits_since : 0);

@@ -73,46 +73,58 @@ static void
 pin_settings(void)
 {
 	static const char *const settings[][2] = {
-		{"session_replication_role", "replica"},
-		{"datestyle", "ISO"},
-		{"intervalstyle", "postgres"},
-		{"extra_float_digits", "3"},
-		{"search_path", "pg_catalog"},
+		{ "session_replication_role", "replica" },
+		{ "datestyle", "ISO" },
+		{ "intervalstyle", "postgres" },
+		{ "extra_float_digits", "3" },
+		{ "search_path", "pg_catalog" },
 	};
 	size_t i;
 
 	for (i = 0; i < lengthof(settings); i++)
-		(void) set_config_option(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
+		(void) set_config_option(settings[i][0], settings[i][1], PGC_SUSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+								 false);
 }
 
 static void
 check_rights(Relation rel)
 {
-	AclResult result = pg_class_aclcheck(RelationGetRelid(rel), GetUserId(), ACL_INSERT);
+	AclResult result =
+		pg_class_aclcheck(RelationGetRelid(rel), GetUserId(), ACL_INSERT);
 
 	if (result != ACLCHECK_OK)
 		aclcheck_error(result, OBJECT_TABLE, RelationGetRelationName(rel));
-	if (check_enable_rls(RelationGetRelid(rel), InvalidOid, false) == RLS_ENABLED)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("row-level security of table \"%s\" applies to you", RelationGetRelationName(rel)),
-				 errhint("Let the owner of the table or a superuser join the cluster.")));
+	if (check_enable_rls(RelationGetRelid(rel), InvalidOid, false) ==
+		RLS_ENABLED)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("row-level security of table \"%s\" applies to you",
+					RelationGetRelationName(rel)),
+			 errhint(
+				 "Let the owner of the table or a superuser join the cluster.")));
 }
 
 static uint64
 copy_in(Relation rel, const TableCopy *what)
 {
 	ParseState *pstate = make_parsestate(NULL);
-	List *options =
-		list_make1(makeDefElem("encoding", (Node *) makeString(pstrdup(GetDatabaseEncodingName())), -1));
+	List *options = list_make1(
+		makeDefElem("encoding",
+					(Node *) makeString(pstrdup(GetDatabaseEncodingName())),
+					-1));
 	CopyFromState state;
 	uint64 rows;
 
 	if (what->binary)
-		options = lappend(options, makeDefElem("format", (Node *) makeString("binary"), -1));
-	(void) addRangeTableEntryForRelation(pstate, rel, RowExclusiveLock, NULL, false, false);
-	state = BeginCopyFrom(pstate, rel, NULL, NULL, false, pull, what->columns, options);
+		options =
+			lappend(options,
+					makeDefElem("format", (Node *) makeString("binary"), -1));
+	(void) addRangeTableEntryForRelation(pstate, rel, RowExclusiveLock, NULL,
+										 false, false);
+	state = BeginCopyFrom(pstate, rel, NULL, NULL, false, pull, what->columns,
+						  options);
 	rows = CopyFrom(state);
 	EndCopyFrom(state);
 	free_parsestate(pstate);
@@ -138,7 +150,8 @@ table_copy(Remote *source, const TableCopy *what)
 	GetUserIdAndSecContext(&user, &context);
 	nest = NewGUCNestLevel();
 	pin_settings();
-	SetUserIdAndSecContext(rel->rd_rel->relowner, context | SECURITY_RESTRICTED_OPERATION);
+	SetUserIdAndSecContext(rel->rd_rel->relowner,
+						   context | SECURITY_RESTRICTED_OPERATION);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	rows = copy_in(rel, what);
 	PopActiveSnapshot();

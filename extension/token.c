@@ -111,7 +111,8 @@ number(const char **at, int base, uint64 most)
 	char *end;
 	uint64 value;
 
-	if (base == 16 ? !isxdigit((unsigned char) **at) : !isdigit((unsigned char) **at))
+	if (base == 16 ? !isxdigit((unsigned char) **at)
+				   : !isdigit((unsigned char) **at))
 		malformed();
 	errno = 0;
 	value = strtoull(*at, &end, base);
@@ -170,7 +171,8 @@ int64
 token_milliseconds(const Interval *interval)
 {
 	double ms = interval->time / 1000.0 +
-				((double) interval->month * DAYS_PER_MONTH + interval->day) * 86400000.0;
+				((double) interval->month * DAYS_PER_MONTH + interval->day) *
+					86400000.0;
 
 	if (ms <= 0)
 		return 0;
@@ -188,7 +190,8 @@ held(NodeShared *node, RepStreamId stream, bool *known, bool *own)
 		   pg_atomic_read_u32(&node->state) == NODE_OPEN;
 	if (!*known)
 		return 0;
-	return *own ? clock_closed(node) : pg_atomic_read_u64(&node->streams[i].applied);
+	return *own ? clock_closed(node)
+				: pg_atomic_read_u64(&node->streams[i].applied);
 }
 
 static char *
@@ -206,12 +209,15 @@ describe(NodeShared *node, const TokenEntry *entry)
 					 entry->stream.boot, entry->stream.node,
 					 member ? member->name : "not known here yet");
 	if (known)
-		appendStringInfo(&out, "is here up to %s (%u); the token asks for %s (%u).",
-						 timestamptz_to_str(token_time(have)), (unsigned) (have & MAX_COUNTER),
-						 asked, (unsigned) (entry->position & MAX_COUNTER));
-	else
-		appendStringInfo(&out, "has not reached this node; the token asks for %s (%u).", asked,
+		appendStringInfo(&out,
+						 "is here up to %s (%u); the token asks for %s (%u).",
+						 timestamptz_to_str(token_time(have)),
+						 (unsigned) (have & MAX_COUNTER), asked,
 						 (unsigned) (entry->position & MAX_COUNTER));
+	else
+		appendStringInfo(
+			&out, "has not reached this node; the token asks for %s (%u).",
+			asked, (unsigned) (entry->position & MAX_COUNTER));
 	return out.data;
 }
 
@@ -220,7 +226,8 @@ token_wait(NodeShared *node, const char *token, int64 timeout_ms, char **lag)
 {
 	TokenEntry *entries = palloc(sizeof(TokenEntry) * REP_MAX_STREAMS);
 	int n = parse(token, entries);
-	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
+	TimestampTz deadline =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
 	int at = 0;
 
 	ConditionVariablePrepareToSleep(&node->applied_cv);
@@ -231,7 +238,8 @@ token_wait(NodeShared *node, const char *token, int64 timeout_ms, char **lag)
 		long left;
 
 		/* positions only grow, so what was met once is not looked at again */
-		if (held(node, entries[at].stream, &known, &own) >= entries[at].position)
+		if (held(node, entries[at].stream, &known, &own) >=
+			entries[at].position)
 		{
 			at++;
 			continue;
@@ -239,7 +247,8 @@ token_wait(NodeShared *node, const char *token, int64 timeout_ms, char **lag)
 		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
 		if (left <= 0)
 			break;
-		(void) ConditionVariableTimedSleep(&node->applied_cv, Min(left, own ? OWN_NAP_MS : NAP_MS),
+		(void) ConditionVariableTimedSleep(&node->applied_cv,
+										   Min(left, own ? OWN_NAP_MS : NAP_MS),
 										   PG_WAIT_EXTENSION);
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -266,12 +275,15 @@ causaldb_wait_for(PG_FUNCTION_ARGS)
 	char *token = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	char *lag = NULL;
 
-	if (!token_wait(node, token, token_milliseconds(PG_GETARG_INTERVAL_P(1)), &lag))
-		ereport(ERROR,
-				(errcode(ERRORS_TIMED_OUT),
-				 errmsg("this node has not caught up with the token in time"),
-				 errdetail("%s", lag),
-				 errhint("Look at causaldb.streams and causaldb.peers, or wait longer: causaldb.wait_for(token, '5 min').")));
+	if (!token_wait(node, token, token_milliseconds(PG_GETARG_INTERVAL_P(1)),
+					&lag))
+		ereport(
+			ERROR,
+			(errcode(ERRORS_TIMED_OUT),
+			 errmsg("this node has not caught up with the token in time"),
+			 errdetail("%s", lag),
+			 errhint(
+				 "Look at causaldb.streams and causaldb.peers, or wait longer: causaldb.wait_for(token, '5 min').")));
 	PG_RETURN_VOID();
 }
 
