@@ -20,7 +20,7 @@
  *	  applied; M uses it after applying the same, the admission included.
  *	  So nothing is stable anywhere, without this node's word, that the
  *	  source had not applied, and the copy not brought.
- * 2. Local ids of streams are the source's: log rows are copied as they are.
+ * 2. One local transaction: a join that fails or is killed leaves nothing here.
  * 3. A stream's position here was closed before the snapshot; what the copied
  *	  log has above it is met again and skipped by its key.
  * 4. Nothing that was copied can be lost by the source in a crash once the

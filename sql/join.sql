@@ -54,6 +54,8 @@ SELECT causaldb.set_consistency('"A b"', 'eventual', ARRAY['v']);
 SELECT causaldb.set_merge('"A b"', 'v', 'counter');
 SELECT causaldb.set_row_policy('"A b"', 'delete_wins');
 UPDATE "A b" SET v = v + 1;
+-- a grave lies by its table, whose OID is another one on each node
+INSERT INTO causaldb.grave VALUES ('item'::regclass, 11, 12, 9e18, '\x13');
 \c join_latin
 CREATE EXTENSION causaldb;
 SELECT causaldb.join_cluster('n4', :'latin', :'one', 'none');
@@ -75,6 +77,7 @@ SELECT id, name, state, here, orders_tags FROM causaldb.nodes;
 SELECT name, state, error FROM causaldb.peers;
 SELECT relation, column_name, rule, row_policy FROM causaldb.tags ORDER BY relation::text, column_name;
 SELECT id, note, later, n FROM item ORDER BY id;
+SELECT relid::regclass, key_hash, descriptor, image FROM causaldb.grave;
 TABLE "A b";
 TABLE plain;
 TABLE owned;
