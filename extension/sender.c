@@ -9,7 +9,8 @@
  *
  * Invariants
  * 1. What is shipped is closed, visible in the snapshot it was read with, and
- *	  flushed: closed(), then the snapshot, then the flush, then the read.
+ *	  flushed: closed() (of streams of others: applied), then the snapshot,
+ *	  then the flush, then the read.
  * 2. An acknowledgement goes out only after the grace period of
  *	  replicator/causal.h, and names only what is durable here.
  */
@@ -440,15 +441,17 @@ heartbeat_due(Peer *peer, TimestampTz now)
 static void
 ship_all(void)
 {
+	static uint64 have[REP_MAX_STREAMS];
 	TimestampTz now = GetCurrentTimestamp();
-	uint64 closed;
 	XLogRecPtr upto;
 	Snapshot snapshot;
 	bool any = false;
 	int n = (int) pg_atomic_read_u32(&node->nstreams);
 	int i;
 
-	closed = clock_closed(node);
+	for (i = 0; i < n; i++)
+		have[i] = i == node->own_slot ? clock_closed(node)
+									  : pg_atomic_read_u64(&node->streams[i].applied);
 	for (i = 0; i < npeers && !any; i++)
 	{
 		int s;
@@ -458,8 +461,7 @@ ship_all(void)
 		any = heartbeat_due(peers[i], now);
 		for (s = 0; s < n && !any; s++)
 			any = is_ours_to_send(peers[i], s,
-								  s == node->own_slot ? clock_last_position(node) : pg_atomic_read_u64(&node->streams[s].applied),
-								  now);
+								  s == node->own_slot ? clock_last_position(node) : have[s], now);
 	}
 	if (!any)
 		return;
@@ -479,15 +481,13 @@ ship_all(void)
 
 		for (s = 0; s < n && peer->link.state == LINK_UP; s++)
 		{
-			uint64 have = s == node->own_slot ? closed : pg_atomic_read_u64(&node->streams[s].applied);
-
 			if (s == node->own_slot)
 			{
 				if (peer->cursor_set[s])
-					ship_stream(peer, s, have, heartbeat_due(peer, now), snapshot);
+					ship_stream(peer, s, have[s], heartbeat_due(peer, now), snapshot);
 			}
-			else if (is_ours_to_send(peer, s, have, now))
-				ship_stream(peer, s, have, false, snapshot);
+			else if (is_ours_to_send(peer, s, have[s], now))
+				ship_stream(peer, s, have[s], false, snapshot);
 		}
 	}
 	MemoryContextSwitchTo(TopMemoryContext);
