@@ -28,6 +28,7 @@
 #include "capture_buffer.h"
 #include "catalog.h"
 #include "clock.h"
+#include "debug_point.h"
 #include "errors.h"
 #include "identity.h"
 #include "shmem.h"
@@ -122,10 +123,12 @@ write_log_row(void)
 		return;
 	payload = capture_buffer_finish(&chunk_stream);
 	logged = true;
+	DEBUG_POINT("captured");
 	if (shmem_available())
 		log_stamped(payload, chunk_stream);
 	else
 		log_here(payload);
+	DEBUG_POINT("precommit_logged");
 }
 
 static void

@@ -27,11 +27,19 @@
 #include "causal.h"
 #include "clock.h"
 #include "debug_point.h"
+#include "guc.h"
 #include "identity.h"
 
 #define MARK_FOLDER "causaldb"
 #define RESERVE_MS 10000
 #define REFILL_MS 2000
+
+/* a wrong wall clock, for tests */
+#ifdef CAUSALDB_TESTING
+#define CLOCK_OFFSET guc_clock_offset
+#else
+#define CLOCK_OFFSET 0
+#endif
 
 static ClockStamp stamp; /* of this process's transaction */
 static bool stamped = false; /* a slot of ours is published */
@@ -48,7 +56,7 @@ clock_wall_ms(void)
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	return (uint64) now.tv_sec * 1000 + now.tv_nsec / 1000000 + CLOCK_OFFSET;
 }
 
 /* ------------------------------------------------------------ the mark */

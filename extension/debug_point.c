@@ -8,6 +8,7 @@
 
 #ifdef CAUSALDB_TESTING
 
+#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -66,6 +67,23 @@ arrive(const char *name)
 	return 1;
 }
 
+/*
+ * Whether this is the first kill at the point since the test removed the
+ * marker; a server that restarts by itself would die there for ever.
+ */
+static bool
+is_first_kill(const char *name)
+{
+	char path[MAXPGPATH];
+	int fd;
+
+	snprintf(path, sizeof(path), "debug_point.%s", name);
+	fd = open(path, O_CREAT | O_EXCL | O_WRONLY, 0600);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
 static void
 hold(const char *name)
 {
@@ -99,7 +117,8 @@ debug_point_reached(const char *name)
 	if (arrive(name) != want && strcmp(action, "hang") != 0)
 		return;
 
-	if (strcmp(action, "kill") == 0)
+	if (strcmp(action, "kill") == 0 ||
+		(strcmp(action, "kill_once") == 0 && is_first_kill(name)))
 	{
 		fprintf(stderr, "causaldb kills process %d at debug point \"%s\"\n",
 				MyProcPid, name);

@@ -6,8 +6,10 @@
  * points nor the settings. `causaldb.debug_point` is a comma-separated list
  * of name:action or name:action:count (act on the count-th arrival, counted
  * by each process), with these actions: kill (SIGKILL of this process),
+ * kill_once (not again while the data folder has a file debug_point.NAME),
  * kill_postmaster, error, hang (until the setting changes). `causaldb.break`
- * is a list of deliberate mistakes, each of which some test must catch.
+ * is a list of deliberate mistakes, each of which some test must catch, and
+ * `causaldb.clock_offset` makes the wall clock wrong.
  */
 #ifndef CAUSALDB_DEBUG_POINT_H
 #define CAUSALDB_DEBUG_POINT_H

@@ -20,6 +20,7 @@ int guc_max_databases = 8;
 #ifdef CAUSALDB_TESTING
 char *guc_debug_point = NULL;
 char *guc_break = NULL;
+int guc_clock_offset = 0;
 #endif
 
 /* Defines all settings; called once, from _PG_init. */
@@ -59,6 +60,10 @@ guc_init(void)
 	DefineCustomStringVariable("causaldb.break",
 							   "Deliberate mistakes to make, for tests that must catch them.",
 							   NULL, &guc_break, "", PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("causaldb.clock_offset",
+							"How far this server's wall clock is ahead of the machine's.",
+							NULL, &guc_clock_offset, 0, -3600000, 3600000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 #endif
 	MarkGUCPrefixReserved("causaldb");
 }

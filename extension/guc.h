@@ -15,6 +15,7 @@ extern int guc_max_databases; /* databases of this server that can be nodes */
 #ifdef CAUSALDB_TESTING
 extern char *guc_debug_point;
 extern char *guc_break;
+extern int guc_clock_offset; /* ms our wall clock is wrong by */
 #endif
 
 extern void guc_init(void);
