@@ -1,0 +1,20 @@
+# Claim: a node that is killed while it commits, ships or hears that what it
+# shipped is there, loses nothing it acknowledged, and its peer gets
+# everything once; fsync is on. (See CausaldbCrash for what is compared, 041
+# for the receiver, 042 for a join.)
+use CausaldbTest;
+use CausaldbCrash;
+
+my ($a, $b) = new_cluster(2, before => crash_tables(), conf => crash_conf());
+tag_crash_tables($a);
+converge($a, $b);
+is($a->run('SHOW fsync'), 'on', 'fsync is on');
+
+foreach my $point ('captured', 'precommit_stamped', 'precommit_logged',
+	'commit_visible', 'sender_sent', 'sender_answered')
+{
+	crash_at($a, "$point:3", $_, $a, $b) foreach 'kill_once', 'kill_postmaster';
+}
+compare_all($a, $b);
+
+done_testing();
