@@ -15,6 +15,7 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "nodes/nodeFuncs.h"
+#include "nodes/readfuncs.h"
 #include "optimizer/optimizer.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/builtins.h"
@@ -369,6 +370,41 @@ calls_nextval(Node *node, void *context)
 	return expression_tree_walker(node, calls_nextval, context);
 }
 
+/*
+ * Fields merge one by one, so of two rows that both satisfy a CHECK over
+ * several columns the merged one may not.
+ */
+static void
+advise_on_checks(Relation rel, const Bitmapset *key)
+{
+	TupleConstr *constr = RelationGetDescr(rel)->constr;
+
+	for (int i = 0; constr != NULL && i < constr->num_check; i++)
+	{
+		Bitmapset *columns = NULL;
+		int attnum = -1;
+
+		pull_varattnos(stringToNode(constr->check[i].ccbin), 1, &columns);
+		while ((attnum = bms_next_member(key, attnum)) >= 0)
+			columns = bms_del_member(
+				columns, attnum - FirstLowInvalidHeapAttributeNumber);
+		if (bms_num_members(columns) > 1)
+			ereport(WARNING,
+					(errmsg("check constraint \"%s\" of table \"%s\" reads "
+							"several columns that merge one by one",
+							constr->check[i].ccname,
+							RelationGetRelationName(rel)),
+					 errdetail("Concurrent writes may merge into a row that "
+							   "violates it; other nodes then stall until "
+							   "the row is written again or the constraint "
+							   "is dropped."),
+					 errhint("Keep what belongs together in one column, or "
+							 "type: ALTER TABLE %s DROP CONSTRAINT %s;",
+							 catalog_qualified_name(RelationGetRelid(rel)),
+							 quote_identifier(constr->check[i].ccname))));
+	}
+}
+
 void
 tags_check_advise(Relation rel)
 {
@@ -386,6 +422,7 @@ tags_check_advise(Relation rel)
 				 errhint("To write its rows again, type: ALTER TABLE %s ADD "
 						 "PRIMARY KEY (...);",
 						 table)));
+	advise_on_checks(rel, key);
 	while ((attnum = bms_next_member(key, attnum)) >= 0)
 	{
 		Node *expr = build_column_default(rel, attnum);

@@ -152,6 +152,9 @@ SELECT causaldb.set_consistency('nokey', 'eventual');
 CREATE TABLE ser (id serial PRIMARY KEY);
 SELECT causaldb.set_consistency('ser', 'eventual');
 
+CREATE TABLE ck (id int PRIMARY KEY, low int CHECK (low > 0), high int, CHECK (low < high), CHECK (id < high));
+SELECT causaldb.set_consistency('ck', 'eventual');
+
 -- who may
 CREATE ROLE regress_causaldb_owner;
 CREATE ROLE regress_causaldb_other;
