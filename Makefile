@@ -38,7 +38,7 @@ check: setup
 	@$(MAKE) --no-print-directory $(PARALLEL) temp-install check-programs
 	@test/run
 demo: setup
-	@$(MAKE) --no-print-directory $(PARALLEL) temp-install
+	@$(MAKE) --no-print-directory $(PARALLEL) temp-install build/linkproxy
 	@test/demo/demo start
 demo-stop:
 	@test/demo/demo stop
