@@ -6,8 +6,9 @@
  * are read up to what the open group has applied. Our own commits out of
  * order, so it is read to its end with a fresh snapshot each time something
  * has been committed since, and upto moves only to what was closed before;
- * what lies above may be read twice, which does no harm: operations are
- * identified by position when they are found.
+ * what lies above is read again, and skipped where it is remembered (read
+ * twice it would only cost memory: operations are identified by position when
+ * they are found).
  */
 #include "postgres.h"
 
@@ -33,6 +34,7 @@
 #include "unseen.h"
 
 #define NO_CHUNK (-1)
+#define OWN_TAIL 256
 
 typedef struct Entry
 {
@@ -69,11 +71,14 @@ static Entry *entries;
 static uint32 nentries;
 static uint32 entries_cap;
 static uint64 upto[REP_MAX_STREAMS];
-static uint64 committed_upto[REP_MAX_STREAMS]; /* as of the last commit */
 static uint64 commits_read; /* node->commits when our own stream was read */
 static const uint64 *group_applied;
 static int group_streams;
 static bool spilled; /* causaldb.log_key has rows */
+static bool group_spilled; /* some of them by the open group */
+/* positions of our own stream above its upto that have been read already */
+static uint64 own_tail[OWN_TAIL];
+static int own_tail_len;
 
 static void
 empty_index(void)
@@ -88,18 +93,24 @@ empty_index(void)
 	entries = MemoryContextAlloc(index_context, sizeof(Entry) * entries_cap);
 }
 
+/* The index is empty; all that is not stable is read into it again. */
+static void
+read_anew(void)
+{
+	empty_index();
+	memset(upto, 0, sizeof(upto));
+	own_tail_len = 0;
+	commits_read = PG_UINT64_MAX;
+	group_spilled = false;
+}
+
 void
 unseen_init(NodeShared *n)
 {
-	int s;
-
 	node = n;
 	if (index_context == NULL)
 		index_context = AllocSetContextCreate(TopMemoryContext, "causaldb unseen", ALLOCSET_DEFAULT_SIZES);
-	empty_index();
-	for (s = 0; s < REP_MAX_STREAMS; s++)
-		upto[s] = committed_upto[s] = 0;
-	commits_read = PG_UINT64_MAX;
+	read_anew();
 	spilled = true; /* until a look says otherwise */
 }
 
@@ -108,6 +119,7 @@ unseen_group(const uint64 *applied, int n)
 {
 	group_applied = applied;
 	group_streams = n;
+	group_spilled = false;
 }
 
 void
@@ -115,8 +127,16 @@ unseen_rolled_back(void)
 {
 	int s;
 
+	/* what the group has moved to causaldb.log_key is nowhere now */
+	if (group_spilled)
+	{
+		read_anew();
+		return;
+	}
+	/* of our own stream nothing was undone */
 	for (s = 0; s < REP_MAX_STREAMS; s++)
-		upto[s] = Min(upto[s], pg_atomic_read_u64(&node->streams[s].applied));
+		if (s != node->own_slot)
+			upto[s] = Min(upto[s], pg_atomic_read_u64(&node->streams[s].applied));
 }
 
 static uint64
@@ -135,7 +155,7 @@ spill_key(Relation rel, uint64 hash, int slot, uint64 position, int32 chunk)
 	bool nulls[4] = {false, false, false, false};
 
 	store_insert(rel, values, nulls);
-	spilled = true;
+	spilled = group_spilled = true;
 }
 
 /* Moves the whole index to causaldb.log_key; memory begins anew. */
@@ -388,10 +408,27 @@ index_large(int slot, const StoreLogRow *row, Snapshot snapshot)
 	CommandCounterIncrement();
 }
 
-/* Reads stream s from upto[s] into the index, to `end`. */
-static void
-fill(int s, uint64 end)
+/* Whether this position of our own stream was read before it was closed. */
+static bool
+in_own_tail(uint64 position)
 {
+	int i;
+
+	for (i = 0; i < own_tail_len; i++)
+		if (own_tail[i] == position)
+			return true;
+	return false;
+}
+
+/*
+ * Reads stream s from upto[s] into the index, to `end`. Above `closed` there
+ * may be more to come: what is read there is remembered.
+ */
+static void
+fill(int s, uint64 end, uint64 closed)
+{
+	uint64 tail[OWN_TAIL];
+	int ntail = 0;
 	uint64 from = Max(upto[s], pg_atomic_read_u64(&node->streams[s].stable));
 	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "causaldb keys", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old;
@@ -403,6 +440,10 @@ fill(int s, uint64 end)
 	{
 		Filling f = {s, row.position, NO_CHUNK, NULL};
 
+		if (row.position > closed && ntail < OWN_TAIL)
+			tail[ntail++] = row.position;
+		if (s == node->own_slot && in_own_tail(row.position))
+			continue;
 		old = MemoryContextSwitchTo(scratch);
 		if (is_chunked(&row))
 			index_large(s, &row, snapshot);
@@ -414,6 +455,11 @@ fill(int s, uint64 end)
 	store_end(scan);
 	UnregisterSnapshot(snapshot);
 	MemoryContextDelete(scratch);
+	if (s == node->own_slot)
+	{
+		memcpy(own_tail, tail, sizeof(uint64) * ntail);
+		own_tail_len = ntail;
+	}
 }
 
 /* Makes the index complete for what t has not seen. False: it has seen all. */
@@ -442,7 +488,7 @@ catch_up(const Incoming *t)
 			if (commits == commits_read)
 				continue;
 			closed = clock_closed(node);
-			fill(s, PG_INT64_MAX);
+			fill(s, PG_INT64_MAX, closed);
 			upto[s] = Max(upto[s], closed);
 			commits_read = commits;
 		}
@@ -451,7 +497,7 @@ catch_up(const Incoming *t)
 			any = true;
 			if (upto[s] < group_applied[s])
 			{
-				fill(s, group_applied[s]);
+				fill(s, group_applied[s], PG_UINT64_MAX);
 				upto[s] = group_applied[s];
 			}
 		}
