@@ -24,12 +24,10 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "capture.h"
 #include "change.h"
 #include "clock.h"
-#include "errors.h"
 #include "identity.h"
-#include "meta.h"
+#include "logged.h"
 #include "store.h"
 #include "unseen.h"
 
@@ -199,137 +197,6 @@ add_entry(uint64 hash, int slot, uint64 position, bool adds)
 	bucket->first[adds] = ++nentries;
 }
 
-/* ------------------------------------------------------------ reading changes */
-
-/* room for one change of any descriptor */
-static RepValue *row_values = NULL;
-static RepValue *key_values;
-static RepField *field_values;
-
-static void
-room_for(RepChange *change)
-{
-	if (row_values == NULL)
-	{
-		row_values = MemoryContextAlloc(TopMemoryContext, sizeof(RepValue) * REP_MAX_COLUMNS);
-		key_values = MemoryContextAlloc(TopMemoryContext, sizeof(RepValue) * REP_MAX_COLUMNS);
-		field_values = MemoryContextAlloc(TopMemoryContext, sizeof(RepField) * REP_MAX_COLUMNS);
-	}
-	change->row = row_values;
-	change->key = key_values;
-	change->fields = field_values;
-}
-
-static void
-malformed(void)
-{
-	ereport(ERROR, (errcode(ERRORS_MALFORMED), errmsg("malformed payload in causaldb.log")));
-}
-
-/* The descriptor's table is here and can be compared by key. */
-static CatalogApply *
-apply_here(uint64 hash)
-{
-	const RepDescriptor *d = catalog_descriptor(hash);
-	char schema[NAMEDATALEN];
-	char table[NAMEDATALEN];
-	Oid namespace;
-
-	if (d == NULL || d->schema_len >= NAMEDATALEN || d->table_len >= NAMEDATALEN)
-		return NULL;
-	memcpy(schema, d->schema, d->schema_len);
-	schema[d->schema_len] = '\0';
-	memcpy(table, d->table, d->table_len);
-	table[d->table_len] = '\0';
-	namespace = get_namespace_oid(schema, true);
-	if (!OidIsValid(namespace) || !OidIsValid(get_relname_relid(table, namespace)))
-		return NULL;
-	return catalog_apply(hash);
-}
-
-/* The key's datums in index order, of a change that has one. */
-static void
-change_key(CatalogApply *a, const RepChange *c, Datum *key)
-{
-	int k;
-
-	for (k = 0; k < a->key.ncolumns; k++)
-	{
-		int column = a->key_columns[k];
-		const RepValue *v = c->kind == REP_CHANGE_UPDATE ? &c->key[a->key_places[k]] : &c->row[column];
-		bool isnull;
-
-		key[k] = tuple_decode(&a->codecs[column], v, &isnull);
-		if (isnull)
-			malformed();
-	}
-}
-
-/* The change is an update that only adds to counters. */
-static bool
-only_adds(const CatalogApply *a, const RepChange *c)
-{
-	uint32 i;
-
-	if (c->kind != REP_CHANGE_UPDATE)
-		return false;
-	for (i = 0; i < c->nfields; i++)
-		if (c->fields[i].base || a->descriptor.columns[c->fields[i].column].rule != REP_RULE_COUNTER)
-			return false;
-	return true;
-}
-
-/* Calls visit for each row change of the payload. */
-typedef bool (*VisitChange)(CatalogApply *a, RepChange *c, uint32 ordinal, void *arg);
-
-static void
-each_change(const uint8 *payload, size_t len, VisitChange visit, void *arg)
-{
-	RepPayload *p = palloc(sizeof(RepPayload));
-	uint32 ordinal = 0;
-	int known = -1; /* descriptor of the change before */
-	const RepDescriptor *desc = NULL;
-	CatalogApply *a = NULL;
-
-	if (!rep_payload_open(p, payload, len))
-		malformed();
-	while (!rep_payload_at_end(p))
-	{
-		int d = rep_payload_peek(p);
-		RepChange c;
-
-		room_for(&c);
-		if (d >= 0 && d != known)
-		{
-			desc = catalog_descriptor(p->descriptors[d]);
-			a = desc ? apply_here(p->descriptors[d]) : NULL;
-			known = d;
-		}
-		if (d < -1 || (d >= 0 && desc == NULL) || !rep_payload_next(p, d >= 0 ? desc : NULL, &c))
-			malformed();
-		ordinal++;
-		if (d >= 0 && a &&
-			(c.kind == REP_CHANGE_INSERT || c.kind == REP_CHANGE_UPDATE || c.kind == REP_CHANGE_DELETE) &&
-			!visit(a, &c, ordinal, arg))
-			break;
-	}
-	pfree(p);
-}
-
-/* Chunks of the log row: true if it has any. */
-static bool
-is_chunked(const StoreLogRow *row)
-{
-	RepPayload *p = palloc(sizeof(RepPayload));
-	RepChange c;
-	bool chunked;
-
-	chunked = rep_payload_open(p, row->payload, row->payload_len) && rep_payload_peek(p) == -1 &&
-		rep_payload_next(p, NULL, &c) && c.meta == META_CHUNKED;
-	pfree(p);
-	return chunked;
-}
-
 /* ------------------------------------------------------------ filling */
 
 typedef struct Filling
@@ -350,12 +217,12 @@ index_change(CatalogApply *a, RepChange *c, uint32 ordinal, void *arg)
 	(void) ordinal;
 	if (a->key.ncolumns == 0)
 		return true;
-	change_key(a, c, key);
+	logged_key(a, c, key);
 	hash = key_hash(a->relid, tuple_key_hash(&a->key, key));
 	if (f->spill)
 		spill_key(f->spill, hash, f->slot, f->position, f->chunk);
 	else
-		add_entry(hash, f->slot, f->position, only_adds(a, c));
+		add_entry(hash, f->slot, f->position, logged_only_adds(a, c));
 	return true;
 }
 
@@ -398,7 +265,7 @@ index_large(int slot, const StoreLogRow *row, Snapshot snapshot)
 	{
 		f.chunk = chunk.ordinal;
 		old = MemoryContextSwitchTo(scratch);
-		each_change(chunk.payload, chunk.payload_len, index_change, &f);
+		logged_each_change(chunk.payload, chunk.payload_len, index_change, &f);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(scratch);
 	}
@@ -445,10 +312,10 @@ fill(int s, uint64 end, uint64 closed)
 		if (s == node->own_slot && in_own_tail(row.position))
 			continue;
 		old = MemoryContextSwitchTo(scratch);
-		if (is_chunked(&row))
+		if (logged_is_chunked(&row))
 			index_large(s, &row, snapshot);
 		else
-			each_change(row.payload, row.payload_len, index_change, &f);
+			logged_each_change(row.payload, row.payload_len, index_change, &f);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(scratch);
 	}
@@ -678,7 +545,7 @@ collect_change(CatalogApply *a, RepChange *c, uint32 ordinal, void *arg)
 
 		if (a->key.ncolumns != k->apply->key.ncolumns)
 			return true;
-		change_key(a, c, key);
+		logged_key(a, c, key);
 		if (!tuple_key_equal(&k->apply->key, key, k->key))
 			return true;
 	}
@@ -756,7 +623,7 @@ collect(Collecting *k, const Place *place, Snapshot snapshot)
 	k->deps = dense_deps(&row);
 	k->base = 0;
 	if (place->chunk == NO_CHUNK)
-		each_change(row.payload, row.payload_len, collect_change, k);
+		logged_each_change(row.payload, row.payload_len, collect_change, k);
 	else
 	{
 		StoreChunkRow chunk;
@@ -765,7 +632,7 @@ collect(Collecting *k, const Place *place, Snapshot snapshot)
 		/* ordinals of later chunks are above those of earlier ones */
 		k->base = (uint32) place->chunk << 16;
 		if (store_chunks_next(scan, &chunk) && chunk.ordinal == place->chunk)
-			each_change(chunk.payload, chunk.payload_len, collect_change, k);
+			logged_each_change(chunk.payload, chunk.payload_len, collect_change, k);
 		store_end(scan);
 	}
 }
@@ -837,14 +704,14 @@ unseen_inserts(const Incoming *t, CatalogApply *apply, UnseenVisit visit, void *
 			int i;
 
 			k.deps = dense_deps(&row);
-			if (is_chunked(&row))
+			if (logged_is_chunked(&row))
 			{
 				StoreChunkRow chunk;
 				StoreScan *chunks = store_chunks_begin(row.stream, row.xid, -1, snapshot);
 
 				while (store_chunks_next(chunks, &chunk))
 				{
-					each_change(chunk.payload, chunk.payload_len, collect_change, &k);
+					logged_each_change(chunk.payload, chunk.payload_len, collect_change, &k);
 					for (i = 0; i < ops.n; i++)
 						visit(&ops.details[i], arg);
 					visited += ops.n;
@@ -853,7 +720,7 @@ unseen_inserts(const Incoming *t, CatalogApply *apply, UnseenVisit visit, void *
 				store_end(chunks);
 			}
 			else
-				each_change(row.payload, row.payload_len, collect_change, &k);
+				logged_each_change(row.payload, row.payload_len, collect_change, &k);
 			for (i = 0; i < ops.n; i++)
 				visit(&ops.details[i], arg);
 			visited += ops.n;

@@ -1,0 +1,136 @@
+/*
+ * logged.c
+ *		See logged.h.
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "errors.h"
+#include "logged.h"
+#include "meta.h"
+
+/* room for one change of any descriptor */
+static RepValue *row_values = NULL;
+static RepValue *key_values;
+static RepField *field_values;
+
+static void
+room_for(RepChange *change)
+{
+	if (row_values == NULL)
+	{
+		row_values = MemoryContextAlloc(TopMemoryContext, sizeof(RepValue) * REP_MAX_COLUMNS);
+		key_values = MemoryContextAlloc(TopMemoryContext, sizeof(RepValue) * REP_MAX_COLUMNS);
+		field_values = MemoryContextAlloc(TopMemoryContext, sizeof(RepField) * REP_MAX_COLUMNS);
+	}
+	change->row = row_values;
+	change->key = key_values;
+	change->fields = field_values;
+}
+
+static void
+malformed(void)
+{
+	ereport(ERROR, (errcode(ERRORS_MALFORMED), errmsg("malformed payload in causaldb.log")));
+}
+
+/* The descriptor's table is here and can be compared by key. */
+static CatalogApply *
+apply_here(uint64 hash)
+{
+	const RepDescriptor *d = catalog_descriptor(hash);
+	char schema[NAMEDATALEN];
+	char table[NAMEDATALEN];
+	Oid namespace;
+
+	if (d == NULL || d->schema_len >= NAMEDATALEN || d->table_len >= NAMEDATALEN)
+		return NULL;
+	memcpy(schema, d->schema, d->schema_len);
+	schema[d->schema_len] = '\0';
+	memcpy(table, d->table, d->table_len);
+	table[d->table_len] = '\0';
+	namespace = get_namespace_oid(schema, true);
+	if (!OidIsValid(namespace) || !OidIsValid(get_relname_relid(table, namespace)))
+		return NULL;
+	return catalog_apply(hash);
+}
+
+void
+logged_key(CatalogApply *a, const RepChange *c, Datum *key)
+{
+	int k;
+
+	for (k = 0; k < a->key.ncolumns; k++)
+	{
+		int column = a->key_columns[k];
+		const RepValue *v = c->kind == REP_CHANGE_UPDATE ? &c->key[a->key_places[k]] : &c->row[column];
+		bool isnull;
+
+		key[k] = tuple_decode(&a->codecs[column], v, &isnull);
+		if (isnull)
+			malformed();
+	}
+}
+
+bool
+logged_only_adds(const CatalogApply *a, const RepChange *c)
+{
+	uint32 i;
+
+	if (c->kind != REP_CHANGE_UPDATE)
+		return false;
+	for (i = 0; i < c->nfields; i++)
+		if (c->fields[i].base || a->descriptor.columns[c->fields[i].column].rule != REP_RULE_COUNTER)
+			return false;
+	return true;
+}
+
+void
+logged_each_change(const uint8 *payload, size_t len, LoggedVisit visit, void *arg)
+{
+	RepPayload *p = palloc(sizeof(RepPayload));
+	uint32 ordinal = 0;
+	int known = -1; /* descriptor of the change before */
+	const RepDescriptor *desc = NULL;
+	CatalogApply *a = NULL;
+
+	if (!rep_payload_open(p, payload, len))
+		malformed();
+	while (!rep_payload_at_end(p))
+	{
+		int d = rep_payload_peek(p);
+		RepChange c;
+
+		room_for(&c);
+		if (d >= 0 && d != known)
+		{
+			desc = catalog_descriptor(p->descriptors[d]);
+			a = desc ? apply_here(p->descriptors[d]) : NULL;
+			known = d;
+		}
+		if (d < -1 || (d >= 0 && desc == NULL) || !rep_payload_next(p, d >= 0 ? desc : NULL, &c))
+			malformed();
+		ordinal++;
+		if (d >= 0 && a &&
+			(c.kind == REP_CHANGE_INSERT || c.kind == REP_CHANGE_UPDATE || c.kind == REP_CHANGE_DELETE) &&
+			!visit(a, &c, ordinal, arg))
+			break;
+	}
+	pfree(p);
+}
+
+bool
+logged_is_chunked(const StoreLogRow *row)
+{
+	RepPayload *p = palloc(sizeof(RepPayload));
+	RepChange c;
+	bool chunked;
+
+	chunked = rep_payload_open(p, row->payload, row->payload_len) && rep_payload_peek(p) == -1 &&
+		rep_payload_next(p, NULL, &c) && c.meta == META_CHUNKED;
+	pfree(p);
+	return chunked;
+}
