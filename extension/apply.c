@@ -49,6 +49,7 @@
 #include "inbox.h"
 #include "member.h"
 #include "meta.h"
+#include "omission.h"
 #include "queue.h"
 #include "stability.h"
 #include "stall.h"
@@ -577,13 +578,15 @@ start_lane(int s, uint64 applied)
 	pg_atomic_write_u64(&node->streams[s].taken, applied);
 }
 
-/* The slot of the frame's stream; a stream nobody has named yet gets a row. */
+/* The slot of the frame's stream; a stream nobody has named yet gets a
+ * row. -1: it is retired, a peer has yet to learn that. */
 static int
 slot_for(RepStreamId stream)
 {
 	int slot = shmem_find_stream(node, stream);
+	int32 id;
 
-	if (slot >= 0)
+	if (slot >= 0 || streams_retired(stream, &id))
 		return slot;
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -610,6 +613,7 @@ take_frame(const void *frame, size_t len)
 	RepFrameType type;
 	RepReader r;
 	uint32 i;
+	int slot;
 
 	if (rep_frame_open(frame, len, &type, &r) != REP_FRAME_OK || !rep_interval_decode(&r, &interval))
 		return; /* the receiving backend has checked it */
@@ -628,7 +632,9 @@ take_frame(const void *frame, size_t len)
 		CommitTransactionCommand();
 		MemoryContextSwitchTo(pass_context);
 	}
-	(void) queue_put(slot_for(interval.stream), frame, len);
+	slot = slot_for(interval.stream);
+	if (slot >= 0)
+		(void) queue_put(slot, frame, len);
 }
 
 static bool
@@ -694,6 +700,7 @@ keep_house(void)
 	persist_idle();
 	if (stability_look())
 	{
+		omission_retire(node);
 		StartTransactionCommand();
 		PushActiveSnapshot(GetTransactionSnapshot());
 		unseen_forget_stable();
@@ -796,7 +803,7 @@ say_open(void)
 		rep_write_u64(&w, node->streams[previous].id.boot);
 		rep_write_u64(&w, pg_atomic_read_u64(&node->streams[previous].applied));
 		capture_meta(META_OPEN, body, w.len);
-		streams_set_final(node->streams[previous].id, pg_atomic_read_u64(&node->streams[previous].applied));
+		streams_set_final(node, node->streams[previous].id, pg_atomic_read_u64(&node->streams[previous].applied));
 	}
 	member_ready();
 	PopActiveSnapshot();
@@ -813,6 +820,8 @@ load_lanes(void)
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	streams_attach(node);
+	streams_load_retired();
+	omission_load(node);
 	stability_init(node);
 	n = streams_read(&rows);
 	for (i = 0; i < n; i++)

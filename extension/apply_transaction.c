@@ -20,6 +20,7 @@
 #include "guc.h"
 #include "member.h"
 #include "meta.h"
+#include "omission.h"
 #include "store.h"
 #include "streams.h"
 #include "tags.h"
@@ -93,6 +94,9 @@ apply_meta(const Incoming *t, const RepChange *c, ApplyEffects *effects)
 			effects->ends_group = true;
 			effects->members = true;
 			break;
+		case META_RETIRE:
+			omission_apply(node, t->slot, t->stamp.hlc, c->body.data, c->body.len);
+			break;
 		case META_OPEN:
 			{
 				RepReader r;
@@ -104,7 +108,7 @@ apply_meta(const Incoming *t, const RepChange *c, ApplyEffects *effects)
 				final = rep_read_u64(&r);
 				if (!rep_reader_done(&r))
 					malformed();
-				streams_set_final(previous, final);
+				streams_set_final(node, previous, final);
 				break;
 			}
 		default:
@@ -195,10 +199,13 @@ insert_log_row(const Incoming *t)
 
 	for (i = 0; i < t->deps.len; i++)
 	{
-		int slot = shmem_find_stream(node, t->deps.entries[i].stream);
+		RepStreamId stream = t->deps.entries[i].stream;
+		int slot = shmem_find_stream(node, stream);
 
-		Assert(slot >= 0);
-		deps[n].stream = node->streams[slot].local_id;
+		if (slot >= 0)
+			deps[n].stream = node->streams[slot].local_id;
+		else if (!streams_retired(stream, &deps[n].stream))
+			elog(ERROR, "causaldb applies a transaction whose deps name an unknown stream of node %u", stream.node);
 		deps[n++].position = t->deps.entries[i].position;
 	}
 	initStringInfo(&bytes);

@@ -53,11 +53,21 @@ CREATE TABLE causaldb.stream (
 	acked_at	int8 NOT NULL DEFAULT 0,
 	acks		bytea,
 	final		int8,
+	retired		bool NOT NULL DEFAULT false,
 	opened_at	timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	UNIQUE (node, boot)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 COMMENT ON TABLE causaldb.stream IS 'streams: one for each start of each node; ids are of this node only. Stream 0 is local history before there is a cluster';
 INSERT INTO causaldb.stream (id, node, boot) VALUES (0, 0, 0);
+
+CREATE TABLE causaldb.omission (
+	stream		int4 NOT NULL,
+	position	int8 NOT NULL,
+	omitted		int4 NOT NULL,
+	final		int8 NOT NULL,
+	PRIMARY KEY (stream, omitted)
+);
+COMMENT ON TABLE causaldb.omission IS 'ended streams that a stream''s transactions after that position have seen whole and do not name in deps any more';
 
 CREATE TABLE causaldb.descriptor (
 	hash		int8 NOT NULL,

@@ -360,7 +360,8 @@ clock_precommit(void)
 		{
 			uint64 seen = pg_atomic_read_u64(&node->streams[i].started);
 
-			if (i == node->own_slot || seen == 0)
+			if (i == node->own_slot || seen == 0 ||
+				pg_atomic_read_u32(&node->streams[i].retired))
 				continue;
 			stamp.dep_stream[stamp.ndeps] = node->streams[i].local_id;
 			stamp.dep_position[stamp.ndeps++] = seen;

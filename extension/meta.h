@@ -18,6 +18,9 @@ typedef enum MetaKind
 	META_CHUNKED = 1, /* the changes are in log_chunk: see capture.h */
 	META_TAG = 2,     /* JSON text: see tags.h, tags_apply */
 	META_NODE = 3,    /* JSON text: see member.h, member_apply */
+	META_RETIRE = 5,  /* ended streams that this stream's later deps leave out,
+					   * since all of them is stable: u32 node, u64 boot,
+					   * u64 final of each */
 	META_OPEN = 4     /* first in a new stream: u64 boot of the node's
 					   * previous stream, u64 its final position */
 } MetaKind;

@@ -13,6 +13,7 @@
 #include "meta.h"
 #include "outbox.h"
 #include "store.h"
+#include "streams.h"
 
 /* room a frame needs besides its transactions and descriptors */
 #define HEAD_BYTES (REP_FRAME_HEADER + 256 + REP_MAX_VECTOR * 23)
@@ -127,9 +128,10 @@ deps_vector(NodeShared *node, const StoreLogRow *row, RepVector *v)
 	v->len = 0;
 	for (i = 0; i < n; i++)
 	{
-		int slot = shmem_find_stream_by_local(node, deps[i].stream);
+		RepStreamId stream;
 
-		if (slot < 0 || !rep_vector_set(v, node->streams[slot].id, deps[i].position))
+		if (!streams_name(node, deps[i].stream, &stream) ||
+			!rep_vector_set(v, stream, deps[i].position))
 			ereport(ERROR, (errcode(ERRORS_MALFORMED),
 							errmsg("deps in causaldb.log name stream %d, which is not known", deps[i].stream)));
 	}

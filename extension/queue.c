@@ -7,7 +7,9 @@
 #include "lib/ilist.h"
 #include "utils/memutils.h"
 
+#include "omission.h"
 #include "queue.h"
+#include "streams.h"
 
 /* one interval frame, decoded once */
 typedef struct Piece
@@ -164,6 +166,7 @@ static void
 make_dense(const RepVector *deps, Incoming *t)
 {
 	uint32 i;
+	int32 id;
 
 	t->stranger.node = 0;
 	t->ndense = (int) pg_atomic_read_u32(&node->nstreams);
@@ -174,7 +177,7 @@ make_dense(const RepVector *deps, Incoming *t)
 
 		if (slot >= 0)
 			t->dense[slot] = deps->entries[i].position;
-		else
+		else if (!streams_retired(deps->entries[i].stream, &id))
 		{
 			t->stranger = deps->entries[i].stream;
 			t->stranger_at = deps->entries[i].position;
@@ -207,6 +210,7 @@ queue_look(int slot, Incoming *t, uint64 *end, const RepMark **mark)
 	t->payload_len = r->payload_len;
 	t->aside = false;
 	make_dense(&r->deps, t);
+	omission_add(slot, r->position, t->dense);
 	return QUEUE_TRANSACTION;
 }
 

@@ -384,7 +384,8 @@ is_ours_to_send(Peer *peer, int s, uint64 upto, TimestampTz now)
 {
 	OutboxCursor *c = &peer->cursors[s];
 
-	if (!peer->cursor_set[s] || c->applied >= upto || node->streams[s].id.boot == peer->boot)
+	if (!peer->cursor_set[s] || c->applied >= upto ||
+		node->streams[s].id.boot == peer->boot || pg_atomic_read_u32(&node->streams[s].retired))
 	{
 		c->moved_at = now;
 		return false;
@@ -605,6 +606,11 @@ void
 causaldb_sender_main(Datum database)
 {
 	start(DatumGetObjectId(database));
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	streams_load_retired();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
 	load_peers();
 	for (;;)
 	{

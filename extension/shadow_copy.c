@@ -65,13 +65,13 @@ copy_streams(const ShadowCopy *from)
 
 	(void) local_query(
 		"INSERT INTO causaldb.stream"
-		" (id, node, boot, applied, chain, closed, closed_chain, acked_at, acks, final, opened_at)"
+		" (id, node, boot, applied, chain, closed, closed_chain, acked_at, acks, final, retired, opened_at)"
 		" SELECT id, node, boot, applied, chain, closed, closed_chain, acked_at,"
-		" pg_catalog.decode(acks, 'hex'), final, opened_at"
+		" pg_catalog.decode(acks, 'hex'), final, retired, opened_at"
 		" FROM pg_catalog.jsonb_to_recordset($1::pg_catalog.jsonb) AS r(id pg_catalog.int4,"
 		" node pg_catalog.int4, boot pg_catalog.int8, applied pg_catalog.int8, chain pg_catalog.int8,"
 		" closed pg_catalog.int8, closed_chain pg_catalog.int8, acked_at pg_catalog.int8,"
-		" acks pg_catalog.text, final pg_catalog.int8, opened_at pg_catalog.timestamptz)",
+		" acks pg_catalog.text, final pg_catalog.int8, retired pg_catalog.bool, opened_at pg_catalog.timestamptz)",
 		1, all);
 }
 
@@ -169,12 +169,18 @@ shadow_copy(const ShadowCopy *from)
 	static const char *const descriptor[] = { "hash", "definition", NULL };
 	static const char *const log[] = { "position", "xid",     "stream",
 									   "deps",     "payload", NULL };
+	static const char *const omission[] = { "stream", "position", "omitted",
+											"final", NULL };
 	static const char *const chunk[] = { "xid", "stream", "ordinal", "payload",
 										 NULL };
 	uint64 rows;
 
 	copy_members(from);
 	copy_streams(from);
+	(void) copy_shadow(
+		from, "omission",
+		"(SELECT stream, position, omitted, final FROM causaldb.omission)",
+		omission);
 	(void) copy_shadow(from, "descriptor",
 					   "(SELECT hash, definition FROM causaldb.descriptor)",
 					   descriptor);

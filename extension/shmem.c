@@ -103,6 +103,8 @@ startup(void)
 				pg_atomic_init_u64(&node->streams[s].taken, 0);
 				pg_atomic_init_u64(&node->streams[s].seen, 0);
 				pg_atomic_init_u64(&node->streams[s].stable, 0);
+				pg_atomic_init_u64(&node->streams[s].final, 0);
+				pg_atomic_init_u32(&node->streams[s].retired, 0);
 			}
 		}
 		for (i = 0; i < shared->nslots; i++)
@@ -285,6 +287,8 @@ shmem_add_stream(NodeShared *node, RepStreamId id, int32 local_id,
 	pg_atomic_write_u64(&slot->taken, applied);
 	pg_atomic_write_u64(&slot->seen, applied);
 	pg_atomic_write_u64(&slot->stable, 0);
+	pg_atomic_write_u64(&slot->final, 0);
+	pg_atomic_write_u32(&slot->retired, 0);
 	slot->blocked_at = 0;
 	slot->waits_for.node = 0;
 	slot->stalled = false;

@@ -46,6 +46,8 @@ typedef struct StreamSlot
 	pg_atomic_uint64 taken; /* received and kept by the apply worker */
 	pg_atomic_uint64 seen; /* largest position any frame has named */
 	pg_atomic_uint64 stable; /* applied durably by every member */
+	pg_atomic_uint64 final; /* it ends there; 0: not known to have ended */
+	pg_atomic_uint32 retired; /* ended and stable: our deps do not name it */
 
 	/* what the apply worker says of the stream; guarded by NodeShared.lock */
 	uint64 blocked_at; /* position that waits or is stalled, or 0 */

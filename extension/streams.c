@@ -9,6 +9,7 @@
 #include "executor/spi.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "clock.h"
@@ -89,7 +90,7 @@ streams_read(StreamRow **rows)
 	int i;
 
 	SPI_connect();
-	run("SELECT id, node, boot, applied, chain, closed, closed_chain, acked_at, acks, final "
+	run("SELECT id, node, boot, applied, chain, closed, closed_chain, acked_at, acks, final, retired "
 		"FROM causaldb.stream WHERE id > 0 ORDER BY id",
 		0, NULL, NULL, NULL, SPI_OK_SELECT);
 	n = (int) SPI_processed;
@@ -122,6 +123,7 @@ streams_read(StreamRow **rows)
 		}
 		final = SPI_getbinval(tuple, desc, 10, &isnull);
 		row->final = isnull ? 0 : (uint64) DatumGetInt64(final);
+		row->retired = DatumGetBool(SPI_getbinval(tuple, desc, 11, &isnull));
 	}
 	SPI_finish();
 	return n;
@@ -180,10 +182,76 @@ streams_attach(NodeShared *node)
 	int i;
 
 	for (i = 0; i < n; i++)
-		if (shmem_find_stream(node, rows[i].stream) < 0)
-			(void) shmem_add_stream(node, rows[i].stream, rows[i].id,
-									position_at_start(&rows[i], node->node_id));
+	{
+		int slot;
+
+		if (shmem_find_stream(node, rows[i].stream) >= 0 ||
+			(rows[i].retired && i < n - RETIRED_SLOTS))
+			continue;
+		slot = shmem_add_stream(node, rows[i].stream, rows[i].id,
+								position_at_start(&rows[i], node->node_id));
+		pg_atomic_write_u64(&node->streams[slot].final, rows[i].final);
+		pg_atomic_write_u32(&node->streams[slot].retired, rows[i].retired);
+		if (rows[i].retired)
+			pg_atomic_write_u64(&node->streams[slot].stable, rows[i].final);
+	}
 	pfree(rows);
+}
+
+/* ------------------------------------------------------------ retired */
+
+static StreamRow *retired = NULL; /* TopMemoryContext */
+static int nretired = 0;
+
+void
+streams_load_retired(void)
+{
+	StreamRow *rows;
+	int n = streams_read(&rows);
+	int i;
+
+	if (retired)
+		pfree(retired);
+	retired = MemoryContextAllocZero(TopMemoryContext, sizeof(StreamRow) * Max(n, 1));
+	nretired = 0;
+	for (i = 0; i < n; i++)
+		if (rows[i].retired)
+			retired[nretired++] = rows[i];
+	pfree(rows);
+}
+
+bool
+streams_retired(RepStreamId stream, int32 *id)
+{
+	int i;
+
+	for (i = 0; i < nretired; i++)
+		if (rep_stream_compare(retired[i].stream, stream) == 0)
+		{
+			*id = retired[i].id;
+			return true;
+		}
+	return false;
+}
+
+bool
+streams_name(NodeShared *node, int32 id, RepStreamId *stream)
+{
+	int slot = shmem_find_stream_by_local(node, id);
+	int i;
+
+	if (slot >= 0)
+	{
+		*stream = node->streams[slot].id;
+		return true;
+	}
+	for (i = 0; i < nretired; i++)
+		if (retired[i].id == id)
+		{
+			*stream = retired[i].stream;
+			return true;
+		}
+	return false;
 }
 
 void
@@ -224,8 +292,9 @@ streams_open(NodeShared *node, int32 node_id)
 }
 
 void
-streams_set_final(RepStreamId stream, uint64 final)
+streams_set_final(NodeShared *node, RepStreamId stream, uint64 final)
 {
+	int slot = shmem_find_stream(node, stream);
 	Oid types[3] = {INT4OID, INT8OID, INT8OID};
 	Datum values[3] = {Int32GetDatum((int32) stream.node), Int64GetDatum((int64) stream.boot),
 					   Int64GetDatum((int64) final)};
@@ -233,6 +302,8 @@ streams_set_final(RepStreamId stream, uint64 final)
 	SPI_connect();
 	run("UPDATE causaldb.stream SET final = $3 WHERE node = $1 AND boot = $2", 3, types, values, NULL, SPI_OK_UPDATE);
 	SPI_finish();
+	if (slot >= 0)
+		pg_atomic_write_u64(&node->streams[slot].final, final);
 }
 
 void

@@ -6,6 +6,10 @@
  * 1. A row's `applied` and `chain` are written in the transaction that applies
  *	  what they name, so after a crash they are exactly what is here.
  * 2. A shared slot exists only for a stream whose row is committed.
+ * 3. A retired stream has ended and is stable: every member has all of it,
+ *	  and whatever still comes has seen it. The newest RETIRED_SLOTS of them
+ *	  keep a slot through a new start, so that acks go on naming them for
+ *	  members that learn it later.
  */
 #ifndef CAUSALDB_STREAMS_H
 #define CAUSALDB_STREAMS_H
@@ -13,6 +17,8 @@
 #include "vector.h"
 
 #include "shmem.h"
+
+#define RETIRED_SLOTS 64
 
 /* one row of causaldb.stream */
 typedef struct StreamRow
@@ -27,6 +33,7 @@ typedef struct StreamRow
 	RepVector acks; /* palloc'd in the caller's context; empty if none */
 	bool has_acks;
 	uint64 final; /* 0: not known to have ended */
+	bool retired;
 } StreamRow;
 
 /*
@@ -44,7 +51,16 @@ extern void streams_update(const StreamRow *row);
  */
 extern void streams_open(NodeShared *node, int32 node_id);
 /* The stream gets nothing beyond `final`: its node has begun another one. */
-extern void streams_set_final(RepStreamId stream, uint64 final);
+extern void streams_set_final(NodeShared *node, RepStreamId stream, uint64 final);
+/*
+ * Of a stream that was retired before this server started, and so has no
+ * slot: true, and its local id. Whatever deps ask of it is met.
+ */
+extern bool streams_retired(RepStreamId stream, int32 *id);
+/* Global name of a stream by its local id, with or without a slot. */
+extern bool streams_name(NodeShared *node, int32 id, RepStreamId *stream);
+/* Reads what the two above need; in a transaction, at a process's start. */
+extern void streams_load_retired(void);
 /* Adds shared slots for rows that have none yet. Needs a transaction. */
 extern void streams_attach(NodeShared *node);
 /* The vector `applied` of this node, into v; the own stream has `own`. */

@@ -17,7 +17,9 @@
 #include "causal.h"
 #include "clock.h"
 #include "errors.h"
+#include "local.h"
 #include "member.h"
+#include "streams.h"
 #include "token.h"
 
 #define TOKEN_VERSION "1:"
@@ -228,8 +230,13 @@ token_wait(NodeShared *node, const char *token, int64 timeout_ms, char **lag)
 	int n = parse(token, entries);
 	TimestampTz deadline =
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
+	LocalRights rights;
+	int32 retired_id;
 	int at = 0;
 
+	local_enter(&rights);
+	streams_load_retired();
+	local_leave(&rights);
 	ConditionVariablePrepareToSleep(&node->applied_cv);
 	while (at < n)
 	{
@@ -238,7 +245,8 @@ token_wait(NodeShared *node, const char *token, int64 timeout_ms, char **lag)
 		long left;
 
 		/* positions only grow, so what was met once is not looked at again */
-		if (held(node, entries[at].stream, &known, &own) >=
+		if (streams_retired(entries[at].stream, &retired_id) ||
+			held(node, entries[at].stream, &known, &own) >=
 			entries[at].position)
 		{
 			at++;

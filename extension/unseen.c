@@ -28,6 +28,7 @@
 #include "clock.h"
 #include "identity.h"
 #include "logged.h"
+#include "omission.h"
 #include "store.h"
 #include "unseen.h"
 
@@ -606,6 +607,7 @@ dense_deps(const StoreLogRow *row)
 		if (slot >= 0)
 			dense[slot] = deps[i].position;
 	}
+	omission_add(shmem_find_stream_by_local(node, row->stream), row->position, dense);
 	pfree(deps);
 	return dense;
 }

@@ -1,0 +1,31 @@
+/*
+ * omission.h
+ *		Ended streams that deps do not name any more.
+ *
+ * Every start of a node opens a stream, so deps would grow for ever. A stream
+ * that has ended and is stable is retired: the node says so in its own stream
+ * (META_RETIRE) and leaves it out of the deps of what follows. Whoever reads
+ * those deps adds it again, for that stream and after that position only:
+ * another node may still have transactions under way that have not seen it.
+ *
+ * Invariants
+ * 1. A transaction leaves a stream out of its deps only if its node's
+ *	  META_RETIRE of it has a smaller position.
+ * 2. omission_add makes of the deps as written the deps as meant.
+ */
+#ifndef CAUSALDB_OMISSION_H
+#define CAUSALDB_OMISSION_H
+
+#include "shmem.h"
+
+/* Reads causaldb.omission; in a transaction, at the apply worker's start. */
+extern void omission_load(NodeShared *node);
+/* Retires what has ended and is stable, in a transaction of its own: our deps
+ * leave a stream out once that has committed. */
+extern void omission_retire(NodeShared *node);
+/* A META_RETIRE of the stream in `slot`, at that position. */
+extern void omission_apply(NodeShared *node, int slot, uint64 position, const void *body, size_t len);
+/* Adds to dense deps what a transaction there has seen without naming it. */
+extern void omission_add(int slot, uint64 position, uint64 *dense);
+
+#endif

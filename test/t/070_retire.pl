@@ -1,0 +1,47 @@
+# Claim: every start of a node opens a stream of its own, and a stream that has
+# ended leaves the vectors once every member has all of it: deps stay short
+# however often nodes start, and what was written under old streams still
+# merges, ships, empties and can be waited for.
+use CausaldbTest;
+
+my ($a, $b) = new_cluster(2, before => 'CREATE TABLE t (id int PRIMARY KEY, n int DEFAULT 0)');
+$a->run("SELECT causaldb.set_consistency('t', 'eventual')");
+$a->run('INSERT INTO t SELECT generate_series(1, 10)');
+converge($a, $b);
+my $old_token = $a->run('SELECT causaldb.token()');
+
+foreach my $round (1 .. 4)
+{
+	my $node = $round % 2 ? $a : $b;
+	$node->restart;
+	$node->run("UPDATE t SET n = n + 1 WHERE id = $round");
+	$node->run("INSERT INTO t VALUES (1000 + $round)");
+	converge($a, $b);
+}
+is($_->run('SELECT count(*) FROM causaldb.stream WHERE id > 0'), 6, $_->name . ' knows six streams') foreach $a, $b;
+foreach my $node ($a, $b)
+{
+	wait_until($node->name . ' has retired the four that ended',
+		sub { $node->run('SELECT count(*) FROM causaldb.stream WHERE retired') == 4 });
+}
+$_->run('UPDATE t SET n = n + 100 WHERE id = 10') foreach $a, $b;
+converge($a, $b);
+is($a->run('SELECT max(get_byte(deps, 0)) FROM causaldb.log WHERE position = (SELECT max(position) FROM causaldb.log)'),
+	1, 'deps of the newest transaction name one stream');
+
+# what the ended streams inserted has been seen by a TRUNCATE that does not
+# name them
+$a->run('TRUNCATE t');
+converge($a, $b);
+is($b->run('SELECT count(*) FROM t'), 0, 'a TRUNCATE has seen what was inserted under ended streams');
+
+# a start after that: retired streams are known by their rows
+$_->restart foreach $a, $b;
+$b->run("SELECT causaldb.wait_for('$old_token', '20 s')");
+pass('a token of a retired stream is met');
+$_->run('INSERT INTO t VALUES (100 + (SELECT node FROM causaldb.local_node))') foreach $a, $b;
+converge($a, $b);
+same_table('t', $a, $b);
+is($a->run('SELECT count(*) FROM t'), 2, 'both sides wrote on');
+is($_->run('SELECT count(*) FROM causaldb.stall'), 0, 'nothing is stalled on ' . $_->name) foreach $a, $b;
+done_testing();
