@@ -801,9 +801,9 @@ say_open(void)
 	{
 		rep_writer_init(&w, body, sizeof(body));
 		rep_write_u64(&w, node->streams[previous].id.boot);
-		rep_write_u64(&w, pg_atomic_read_u64(&node->streams[previous].applied));
+		rep_write_u64(&w, pg_atomic_read_u64(&node->streams[previous].started));
 		capture_meta(META_OPEN, body, w.len);
-		streams_set_final(node, node->streams[previous].id, pg_atomic_read_u64(&node->streams[previous].applied));
+		streams_set_final(node, node->streams[previous].id, pg_atomic_read_u64(&node->streams[previous].started));
 	}
 	member_ready();
 	PopActiveSnapshot();

@@ -190,6 +190,12 @@ streams_attach(NodeShared *node)
 			continue;
 		slot = shmem_add_stream(node, rows[i].stream, rows[i].id,
 								position_at_start(&rows[i], node->node_id));
+		if ((int32) rows[i].stream.node == node->node_id)
+		{
+			/* peers may hold it up to any position we ever called closed, and
+			 * our clock has begun above all of those */
+			shmem_max_u64(&node->streams[slot].applied, clock_read(node));
+		}
 		pg_atomic_write_u64(&node->streams[slot].final, rows[i].final);
 		pg_atomic_write_u32(&node->streams[slot].retired, rows[i].retired);
 		if (rows[i].retired)

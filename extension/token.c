@@ -82,9 +82,11 @@ token_make(NodeShared *node)
 		StreamSlot *slot = &node->streams[i];
 		uint64 position = open && i == node->own_slot
 							  ? own_position(node)
-							  : pg_atomic_read_u64(&slot->applied);
+							  : pg_atomic_read_u64(&slot->started);
 
-		if (position == 0)
+		/* transactions only: a position that was merely called closed may lie
+		 * beyond the stream's end */
+		if (position == 0 || pg_atomic_read_u32(&slot->retired))
 			continue;
 		if (out.data[out.len - 1] != ':')
 			appendStringInfoChar(&out, ',');
