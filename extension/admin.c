@@ -79,8 +79,9 @@ causaldb_create_cluster(PG_FUNCTION_ARGS)
 					" VALUES (1, $1::pg_catalog.name, $2, 'member', 'ready')",
 					2, params);
 	(void) local_query(
-		"INSERT INTO causaldb.local_node (node, cluster, coordinator)"
-		" VALUES (1, $1::pg_catalog.int8, 1)",
+		"INSERT INTO causaldb.local_node (node, cluster, coordinator, database)"
+		" VALUES (1, $1::pg_catalog.int8, 1,"
+		" (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))",
 		1, params + 2);
 	clock_become_node_at_commit();
 	PG_RETURN_VOID();

@@ -52,6 +52,7 @@
 #include "omission.h"
 #include "queue.h"
 #include "stability.h"
+#include "step_aside.h"
 #include "stall.h"
 #include "store.h"
 #include "streams.h"
@@ -860,6 +861,8 @@ start(Oid database)
 	pqsignal(SIGINT, StatementCancelHandler);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	if (step_aside_wanted(database))
+		proc_exit(0);
 	pgstat_report_appname("causaldb apply");
 	set("session_replication_role", "replica");
 	set("search_path", "pg_catalog");

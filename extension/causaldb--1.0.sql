@@ -27,8 +27,10 @@ CREATE TABLE causaldb.local_node (
 	singleton	bool PRIMARY KEY DEFAULT true CHECK (singleton),
 	node		int4 NOT NULL,
 	cluster		int8 NOT NULL,
-	coordinator	int4 NOT NULL
+	coordinator	int4 NOT NULL,
+	database	oid NOT NULL
 );
+COMMENT ON COLUMN causaldb.local_node.database IS 'the database that became a node; a copy of it, made as template, is none';
 COMMENT ON TABLE causaldb.local_node IS 'who this database is in its cluster; empty outside of one';
 
 CREATE TABLE causaldb.node (

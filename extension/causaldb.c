@@ -13,6 +13,7 @@
 #include "clock.h"
 #include "guc.h"
 #include "shmem.h"
+#include "step_aside.h"
 #include "supervisor.h"
 
 PG_MODULE_MAGIC;
@@ -33,5 +34,6 @@ _PG_init(void)
 	{
 		shmem_init();
 		supervisor_init();
+		step_aside_init();
 	}
 }

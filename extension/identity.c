@@ -11,6 +11,7 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "commands/extension.h"
+#include "miscadmin.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -101,13 +102,17 @@ identity_read(void)
 
 	if (HeapTupleIsValid(tuple))
 	{
-		Datum values[4];
-		bool nulls[4];
+		Datum values[5];
+		bool nulls[5];
 
 		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
-		id.node = DatumGetInt32(values[1]);
-		id.cluster = (uint64) DatumGetInt64(values[2]);
-		id.coordinator = DatumGetInt32(values[3]);
+		/* a copy of a node's database, made as template, is no node */
+		if (DatumGetObjectId(values[4]) == MyDatabaseId)
+		{
+			id.node = DatumGetInt32(values[1]);
+			id.cluster = (uint64) DatumGetInt64(values[2]);
+			id.coordinator = DatumGetInt32(values[3]);
+		}
 	}
 	table_endscan(scan);
 	UnregisterSnapshot(snapshot);

@@ -484,8 +484,9 @@ become_node(Joiner *join)
 
 	advance_clock();
 	(void) local_query(
-		"INSERT INTO causaldb.local_node (node, cluster, coordinator)"
-		" VALUES ($1::pg_catalog.int4, $2::pg_catalog.int8, $3::pg_catalog.int4)",
+		"INSERT INTO causaldb.local_node (node, cluster, coordinator, database)"
+		" VALUES ($1::pg_catalog.int4, $2::pg_catalog.int8, $3::pg_catalog.int4,"
+		" (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))",
 		3, who);
 	clock_become_node_at_commit();
 }

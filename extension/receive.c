@@ -57,7 +57,7 @@ open_node(void)
 				 errmsg("causaldb is not preloaded on this server"),
 				 errhint("Set shared_preload_libraries = 'causaldb' in postgresql.conf and restart the server.")));
 	node = shmem_node();
-	if (clock_state(node) != NODE_OPEN)
+	if (clock_state(node) != NODE_OPEN || node->stepping_aside)
 		ereport(ERROR,
 				(errcode(ERRCODE_CANNOT_CONNECT_NOW),
 				 errmsg("this node is not ready yet"),

@@ -45,6 +45,7 @@
 #include "peer_link.h"
 #include "receive.h"
 #include "sender.h"
+#include "step_aside.h"
 #include "streams.h"
 #include "watchdog.h"
 
@@ -576,6 +577,8 @@ start(Oid database)
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	if (step_aside_wanted(database))
+		proc_exit(0);
 	pgstat_report_appname("causaldb sender");
 	SetConfigOption("search_path", "pg_catalog", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);

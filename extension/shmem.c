@@ -176,6 +176,9 @@ shmem_release_node(Oid database)
 			pg_atomic_write_u64(&node->heard[s].at, 0);
 		}
 		memset(node->inboxes, 0, sizeof(node->inboxes));
+		memset(&node->own, 0, sizeof(node->own));
+		node->apply_serial = 0;
+		node->stepping_aside = false;
 		node->database = InvalidOid;
 	}
 	LWLockRelease(&shared->lock);

@@ -130,6 +130,7 @@ typedef struct NodeShared
 	uint64 apply_serial; /* counts starts of the apply worker */
 	bool apply_reload; /* stalls or set-asides changed by SQL */
 	bool sender_reload; /* members changed */
+	bool stepping_aside; /* somebody drops or copies the database */
 
 	/* apply worker's lock wait, for views and the watchdog; lock */
 	TimestampTz lock_wait_since; /* 0: not waiting */

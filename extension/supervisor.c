@@ -255,7 +255,7 @@ causaldb_supervisor_main(Datum arg)
 			NodeShared *node = shmem_node_at(i);
 			NodeState state = pg_atomic_read_u32(&node->state);
 
-			if (OidIsValid(node->database) && (state == NODE_OPENING || state == NODE_OPEN))
+			if (OidIsValid(node->database) && !node->stepping_aside && (state == NODE_OPENING || state == NODE_OPEN))
 				tend(node->database, state);
 		}
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,

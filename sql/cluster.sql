@@ -1,5 +1,10 @@
 -- One database becomes a node: create_cluster, tokens, and what is refused.
--- Databases of nodes stay until the server goes, as nodes cannot leave yet.
+-- A node needs the library preloaded; elsewhere there is nothing to test.
+SELECT current_setting('shared_preload_libraries') !~ 'causaldb' AS unloaded
+\gset
+\if :unloaded
+\q
+\endif
 SELECT current_database() AS first
 \gset
 CREATE DATABASE cluster_one;
@@ -119,3 +124,11 @@ SELECT c.oid::regclass AS no_comment FROM pg_class c
  WHERE relnamespace = 'causaldb'::regnamespace AND relkind IN ('r', 'v') AND obj_description(oid, 'pg_class') IS NULL;
 \c :first
 DROP ROLE regress_cluster_user;
+-- a node's database can be copied, which makes no node, and dropped
+CREATE DATABASE cluster_copy TEMPLATE cluster_one;
+\c cluster_copy
+SELECT causaldb.token();
+\c :first
+DROP DATABASE cluster_copy;
+DROP DATABASE cluster_one;
+DROP DATABASE cluster_other;

@@ -1,4 +1,10 @@
 -- Two databases of one server are two nodes: joining, and writes both ways.
+-- A node needs the library preloaded; elsewhere there is nothing to test.
+SELECT current_setting('shared_preload_libraries') !~ 'causaldb' AS unloaded
+\gset
+\if :unloaded
+\q
+\endif
 SELECT current_database() AS first
 \gset
 CREATE DATABASE join_one ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0;
@@ -136,3 +142,8 @@ TABLE "A b";
 SELECT name, state FROM causaldb.peers;
 SELECT state, count(*) FROM causaldb.nodes GROUP BY 1;
 \c :first
+DROP DATABASE join_one;
+DROP DATABASE join_two;
+DROP DATABASE join_three;
+DROP DATABASE join_latin;
+DROP ROLE regress_join_owner;
