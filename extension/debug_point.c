@@ -114,6 +114,11 @@ debug_point_reached(const char *name)
 		return;
 	if (sscanf(rest, ":%31[a-z_]:%d", action, &want) < 1)
 		return;
+	if (strcmp(action, "delay") == 0)
+	{
+		pg_usleep(want * 1000L);
+		return;
+	}
 	if (arrive(name) != want && strcmp(action, "hang") != 0)
 		return;
 

@@ -7,7 +7,8 @@
  * of name:action or name:action:count (act on the count-th arrival, counted
  * by each process), with these actions: kill (SIGKILL of this process),
  * kill_once (not again while the data folder has a file debug_point.NAME),
- * kill_postmaster, error, hang (until the setting changes). `causaldb.break`
+ * kill_postmaster, error, hang (until the setting changes); or name:delay:ms,
+ * which widens a race at every arrival. `causaldb.break`
  * is a list of deliberate mistakes, each of which some test must catch, and
  * `causaldb.clock_offset` makes the wall clock wrong.
  */

@@ -472,6 +472,7 @@ ship_all(void)
 	StartTransactionCommand();
 	snapshot = RegisterSnapshot(GetTransactionSnapshot());
 	PushActiveSnapshot(snapshot);
+	DEBUG_POINT("sender_snapshot");
 	upto = (XLogRecPtr) pg_atomic_read_u64(&node->last_commit_lsn);
 	if (upto != InvalidXLogRecPtr)
 		XLogFlush(upto);
