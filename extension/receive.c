@@ -10,7 +10,8 @@
  * Invariants
  * 1. No frame is taken before the session's HELLO.
  * 2. A chunk is stored (and durable no later than the interval that needs it)
- *	  before the interval that needs it is handed over: same session, in order.
+ *	  before the interval that needs it is handed over: same session, in order,
+ *	  and nothing is taken after a frame that failed.
  */
 #include "postgres.h"
 
@@ -36,6 +37,7 @@ PG_FUNCTION_INFO_V1(causaldb_receive);
 #define ANSWER_BYTES (REP_FRAME_HEADER + 64 + REP_MAX_VECTOR * 23)
 
 static uint32 peer_node = 0; /* who said HELLO in this session */
+static bool refused = false; /* a frame of this session */
 static HeardSlot *heard = NULL; /* of that peer */
 
 static void
@@ -172,8 +174,8 @@ stage_chunks(NodeShared *node, RepReader *body)
 
 	if (!rep_chunks_decode(body, &chunks))
 		malformed("its chunks' head cannot be read");
-	if (chunks.stream.node == (uint32) node->node_id)
-		malformed("it has chunks of our own stream");
+	if (chunks.stream.boot == node->own.boot)
+		malformed("it has chunks of our own live stream");
 	for (i = 0; i < chunks.ndescriptors; i++)
 	{
 		size_t len;
@@ -264,6 +266,12 @@ causaldb_receive(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_PROTOCOL_VIOLATION),
 				 errmsg("a frame came before HELLO"),
 				 errhint("Only the sender of a peer calls causaldb.receive().")));
+	if (refused)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROTOCOL_VIOLATION),
+				 errmsg("an earlier frame of this session failed"),
+				 errhint("The sender connects again by itself.")));
+	refused = true;
 	if (heard)
 		pg_atomic_write_u64(&heard->at, (uint64) GetCurrentTimestamp());
 	switch (open_frame(frame, &body))
@@ -299,5 +307,6 @@ causaldb_receive(PG_FUNCTION_ARGS)
 	if (w.full)
 		elog(ERROR, "causaldb: an answer does not fit");
 	SET_VARSIZE(out, VARHDRSZ + w.len);
+	refused = false;
 	PG_RETURN_BYTEA_P(out);
 }
