@@ -3,10 +3,13 @@
  *		See clock.h.
  *
  * The durable mark is one small file a database, $PGDATA/causaldb/<oid>.mark,
- * replaced and synced whenever the clock comes within a second of it; it is
- * reserved RESERVE_MS ahead, so that is once in some seconds, by whichever
- * process comes first. A file and not a table row because a transaction that
- * is about to commit must be able to move it, whatever becomes of itself.
+ * replaced and synced whenever the clock comes near it, by whichever process
+ * comes first. It is reserved RESERVE_MS ahead of the wall clock, so that is
+ * once in some seconds; only where our clock is ahead of the wall already, it
+ * is reserved a little ahead of that: a server that starts again and again
+ * begins at its mark each time, and must not run away from its peers. A file
+ * and not a table row because a transaction that is about to commit must be
+ * able to move it, whatever becomes of itself.
  */
 #include "postgres.h"
 
@@ -31,8 +34,12 @@
 #include "identity.h"
 
 #define MARK_FOLDER "causaldb"
+/* how far ahead of the wall clock, and at least of our own, the mark is set */
 #define RESERVE_MS 10000
+#define RESERVE_BEYOND_MS 200
+/* it is set anew when it is no further ahead than this */
 #define REFILL_MS 2000
+#define REFILL_BEYOND_MS 50
 
 /* a wrong wall clock, for tests */
 #ifdef CAUSALDB_TESTING
@@ -127,6 +134,12 @@ mark_store(NodeShared *node, uint64 mark)
 	(void) durable_rename(fresh, path, ERROR);
 }
 
+static uint64
+ahead(uint64 hlc, int of_wall_ms, int of_hlc_ms)
+{
+	return Max(rep_hlc_from_ms(clock_wall_ms() + of_wall_ms), hlc + rep_hlc_from_ms(of_hlc_ms));
+}
+
 /*
  * Makes sure that positions up to `hlc` may leave the node (invariant 4). Only
  * the caller that moves the mark waits for the disk, unless the clock has
@@ -136,7 +149,7 @@ static void
 mark_reserve(NodeShared *node, uint64 hlc)
 {
 	uint64 mark = pg_atomic_read_u64(&node->mark);
-	uint64 refill = hlc + rep_hlc_from_ms(REFILL_MS);
+	uint64 refill = ahead(hlc, REFILL_MS, REFILL_BEYOND_MS);
 
 	if (refill <= mark)
 		return;
@@ -150,7 +163,7 @@ mark_reserve(NodeShared *node, uint64 hlc)
 	mark = pg_atomic_read_u64(&node->mark);
 	if (refill > mark)
 	{
-		mark = hlc + rep_hlc_from_ms(RESERVE_MS);
+		mark = ahead(hlc, RESERVE_MS, RESERVE_BEYOND_MS);
 		mark_store(node, mark);
 		pg_atomic_write_u64(&node->mark, mark);
 	}
@@ -222,6 +235,8 @@ clock_closed(NodeShared *node)
 		if (pending != NO_PENDING && slot->database == node->database)
 			closed = Min(closed, pending - 1);
 	}
+	/* a tick may have passed the mark a moment ago (invariant 4) */
+	closed = Min(closed, pg_atomic_read_u64(&node->mark));
 	return Max(closed, shmem_max_u64(&node->last_closed, closed));
 }
 
