@@ -121,6 +121,13 @@ apply_meta(const Incoming *t, const RepChange *c, ApplyEffects *effects)
 	CommandCounterIncrement();
 }
 
+/* A change that is not of rows and that an operator may set aside. */
+static bool
+is_refusable(const RepChange *c)
+{
+	return c->meta == META_TAG || c->meta == META_NODE;
+}
+
 /* Reads and carries out every change of one payload. */
 static void
 apply_payload(const Incoming *t, const void *bytes, size_t len, ApplyEffects *effects)
@@ -133,6 +140,7 @@ apply_payload(const Incoming *t, const void *bytes, size_t len, ApplyEffects *ef
 	{
 		RepChange c = {.row = row_values, .key = key_values, .fields = field_values};
 		int d = rep_payload_peek(&p);
+		const RepDescriptor *named = NULL;
 		CatalogApply *a = NULL;
 
 		CHECK_FOR_INTERRUPTS();
@@ -141,19 +149,20 @@ apply_payload(const Incoming *t, const void *bytes, size_t len, ApplyEffects *ef
 		at_change++;
 		if (d >= 0)
 		{
-			const RepDescriptor *named = catalog_descriptor(p.descriptors[d]);
-
+			named = catalog_descriptor(p.descriptors[d]);
 			if (named == NULL)
 				ereport(ERROR, (errcode(ERRORS_MALFORMED), errmsg("a peer named a descriptor it never sent")));
 			strlcpy(at_relation, catalog_descriptor_name(named), sizeof(at_relation));
-			a = catalog_apply(p.descriptors[d]);
+			if (!t->aside)
+				a = catalog_apply(p.descriptors[d]);
 		}
-		if (!rep_payload_next(&p, a ? &a->descriptor : NULL, &c))
+		if (!rep_payload_next(&p, named, &c))
 			malformed();
-		if (a == NULL)
+		if (t->aside && (named || is_refusable(&c)))
+			conflict_keep_aside(node->streams[t->slot].local_id, t->stamp.hlc, named, &c,
+								"set aside by an operator");
+		else if (a == NULL)
 			apply_meta(t, &c, effects);
-		else if (t->aside)
-			conflict_keep_aside(node->streams[t->slot].local_id, t->stamp.hlc, a, &c, "set aside by an operator");
 		else
 			apply_row_change(t, a, &c, at_change);
 		MemoryContextReset(change_context);
@@ -248,6 +257,8 @@ apply_transaction(const Incoming *t, uint64 *chain, ApplyEffects *effects)
 		apply_payload(t, t->payload, t->payload_len, effects);
 	at_relation[0] = '\0';
 	insert_log_row(t);
+	/* the next transaction of the group may not have seen this one */
+	CommandCounterIncrement();
 	PopActiveSnapshot();
 	DEBUG_POINT("apply_logged");
 

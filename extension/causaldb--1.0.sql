@@ -243,7 +243,7 @@ CREATE TABLE causaldb.lost_found_row (
 	found_at	timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	stream		int4 NOT NULL,
 	position	int8 NOT NULL,
-	relation	text NOT NULL,
+	relation	text,
 	operation	text NOT NULL,
 	key			jsonb,
 	old_values	jsonb,
@@ -514,10 +514,125 @@ COMMENT ON COLUMN causaldb.stalled.relation IS 'the table it was at';
 COMMENT ON COLUMN causaldb.stalled.detail IS 'shown to members of causaldb_admin only, as it may quote rows; so is context';
 COMMENT ON COLUMN causaldb.stalled.crashes IS 'how often it crashed the applying process; after 3 it is not tried any more';
 
+-- -------------------------------------------------- conflicts and stalls
+CREATE VIEW causaldb.conflicts AS
+	SELECT c.recorded_at,
+		c.conflict_type,
+		c.relation,
+		c.key,
+		c.column_name,
+		c.rule,
+		COALESCE(k.name, c.kept_node::text::name) AS kept_node,
+		causaldb.position_time(c.kept_hlc) AS kept_time,
+		c.kept_value,
+		COALESCE(l.name, c.lost_node::text::name) AS lost_node,
+		causaldb.position_time(c.lost_hlc) AS lost_time,
+		c.lost_value,
+		c.outcome,
+		c.id
+	FROM causaldb.conflict c
+		LEFT JOIN causaldb.node k ON k.id = c.kept_node
+		LEFT JOIN causaldb.node l ON l.id = c.lost_node
+	ORDER BY c.id;
+COMMENT ON VIEW causaldb.conflicts IS 'merges on this node that discarded something: both sides, the rule and what became of it';
+COMMENT ON COLUMN causaldb.conflicts.column_name IS 'NULL where the life of the whole row was decided';
+COMMENT ON COLUMN causaldb.conflicts.rule IS 'the column''s merge rule, or the table''s row policy';
+COMMENT ON COLUMN causaldb.conflicts.kept_node IS 'who wrote what stands, and when; NULL: what stood here was in no node''s log';
+COMMENT ON COLUMN causaldb.conflicts.lost_node IS 'who wrote what was discarded, and when';
+
+CREATE VIEW causaldb.lost_found AS
+	SELECT f.found_at,
+		COALESCE(n.name, s.node::text::name) AS node,
+		f.stream,
+		f.position,
+		causaldb.position_time(f.position) AS position_time,
+		f.relation,
+		f.operation,
+		f.key,
+		f.old_values,
+		f.new_values,
+		f.reason,
+		f.id
+	FROM causaldb.lost_found_row f
+		LEFT JOIN causaldb.stream s ON s.id = f.stream
+		LEFT JOIN causaldb.node n ON n.id = s.node
+	ORDER BY f.id;
+COMMENT ON VIEW causaldb.lost_found IS 'values that this node did not write to their tables, and why';
+COMMENT ON COLUMN causaldb.lost_found.node IS 'who wrote them; stream and position name the transaction';
+COMMENT ON COLUMN causaldb.lost_found.relation IS 'NULL for a change that is not of rows';
+
+CREATE FUNCTION causaldb.hasten_apply() RETURNS void
+	AS 'MODULE_PATHNAME', 'causaldb_hasten_apply' LANGUAGE C VOLATILE STRICT;
+COMMENT ON FUNCTION causaldb.hasten_apply() IS 'when this transaction commits, stalled transactions are tried again at once';
+REVOKE ALL ON FUNCTION causaldb.hasten_apply() FROM PUBLIC;
+
+CREATE FUNCTION causaldb.require_stalled(stream int4, "position" int8) RETURNS causaldb.stalled
+	LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog AS
+$$
+DECLARE
+	found causaldb.stalled;
+BEGIN
+	SELECT * INTO found FROM causaldb.stalled s
+		WHERE s.stream = require_stalled.stream AND s.position = require_stalled.position;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'no transaction is stalled at position % of stream %', "position", stream
+			USING ERRCODE = '55000',
+				HINT = 'Type SELECT node, stream, position, message FROM causaldb.stalled; to see those that are.';
+	END IF;
+	RETURN found;
+END
+$$;
+COMMENT ON FUNCTION causaldb.require_stalled(int4, int8) IS 'the stalled transaction, or an error';
+REVOKE ALL ON FUNCTION causaldb.require_stalled(int4, int8) FROM PUBLIC;
+
+CREATE FUNCTION causaldb.set_aside(stream int4, "position" int8) RETURNS text
+	LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog AS
+$$
+DECLARE
+	stalled causaldb.stalled := causaldb.require_stalled(stream, "position");
+	here name := (SELECT n.name FROM causaldb.local_node l JOIN causaldb.node n ON n.id = l.node);
+BEGIN
+	INSERT INTO causaldb.aside (stream, position) VALUES (set_aside.stream, set_aside.position)
+		ON CONFLICT DO NOTHING;
+	PERFORM causaldb.hasten_apply();
+	RETURN format('The transaction of node %s at position %s (stream %s, %s) is set aside on node %s only. '
+		'Its values go to causaldb.lost_found of this node and to none of its tables; other nodes apply it as always. '
+		'What node %s wrote afterwards is applied again. '
+		'From now on rows of this node may differ from those of the others%s: '
+		'compare them with what causaldb.lost_found shows and write what is missing by hand.',
+		stalled.node, "position", stream, to_char(stalled.position_time, 'YYYY-MM-DD HH24:MI:SS.MS'), here,
+		stalled.node, COALESCE(', in ' || stalled.relation || ' and what refers to it', ''));
+END
+$$;
+COMMENT ON FUNCTION causaldb.set_aside(int4, int8) IS
+	'last resort for a stalled transaction: its values go to causaldb.lost_found of this node instead of its tables, and its stream goes on';
+REVOKE ALL ON FUNCTION causaldb.set_aside(int4, int8) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION causaldb.set_aside(int4, int8) TO causaldb_admin;
+
+CREATE FUNCTION causaldb.retry(stream int4, "position" int8) RETURNS text
+	LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog AS
+$$
+DECLARE
+	stalled causaldb.stalled := causaldb.require_stalled(stream, "position");
+BEGIN
+	UPDATE causaldb.stall s SET crashes = 0
+		WHERE s.stream = retry.stream AND s.position = retry.position AND s.crashes > 0;
+	PERFORM causaldb.hasten_apply();
+	RETURN format('The transaction of node %s at position %s is tried again now%s. '
+		'If it still cannot be applied, causaldb.stalled says why.',
+		stalled.node, "position",
+		CASE WHEN stalled.crashes > 0 THEN ', and its crashes are counted from zero' ELSE '' END);
+END
+$$;
+COMMENT ON FUNCTION causaldb.retry(int4, int8) IS
+	'tries a stalled transaction again at once, also one that was given up because it crashed the applying process';
+REVOKE ALL ON FUNCTION causaldb.retry(int4, int8) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION causaldb.retry(int4, int8) TO causaldb_admin;
+
 -- ---------------------------------------------------------------- clean-up of rights
 REVOKE ALL ON ALL TABLES IN SCHEMA causaldb FROM PUBLIC;
 GRANT SELECT ON causaldb.tags TO PUBLIC;
-GRANT SELECT ON causaldb.history TO causaldb_admin;
+GRANT SELECT ON causaldb.history, causaldb.conflicts, causaldb.lost_found TO causaldb_admin;
 
 GRANT SELECT ON causaldb.nodes, causaldb.peers, causaldb.streams, causaldb.apply_waits, causaldb.stalled TO PUBLIC;
 -- what join_cluster copies from a node

@@ -7,6 +7,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
+#include "utils/json.h"
 
 #include "conflict.h"
 #include "render.h"
@@ -88,26 +89,47 @@ operation_name(RepChangeKind kind)
 		case REP_CHANGE_TRUNCATE:
 			return "TRUNCATE";
 		default:
-			return "META";
+			return "OTHER";
 	}
 }
 
+/* The text of a change that is not of rows, as JSON. */
+static char *
+render_meta(const RepChange *c)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	appendStringInfoString(&out, "{\"change\": ");
+	escape_json(&out, pnstrdup((const char *) c->body.data, c->body.len));
+	appendStringInfoChar(&out, '}');
+	return out.data;
+}
+
 void
-conflict_keep_aside(int32 stream, uint64 position, CatalogApply *a, const RepChange *c,
+conflict_keep_aside(int32 stream, uint64 position, const RepDescriptor *d, const RepChange *c,
 					const char *reason)
 {
 	Args args = {0};
-	bool row = c->kind != REP_CHANGE_TRUNCATE;
+	CatalogApply reader;
+	bool row = d != NULL && c->kind != REP_CHANGE_TRUNCATE;
+	const char *after = NULL;
 
-	SPI_connect();
+	if (d)
+		render_reader(d, &reader);
+	if (row)
+		after = render_after(&reader, c);
+	else if (!d)
+		after = render_meta(c);
 	add(&args, INT4OID, Int32GetDatum(stream), false);
 	add(&args, INT8OID, Int64GetDatum((int64) position), false);
-	add_text(&args, catalog_descriptor_name(&a->descriptor));
+	add_text(&args, d ? catalog_descriptor_name(d) : NULL);
 	add_text(&args, operation_name(c->kind));
-	add_text(&args, row ? render_key(a, c) : NULL);
-	add_text(&args, row ? render_before(a, c) : NULL);
-	add_text(&args, row ? render_after(a, c) : NULL);
+	add_text(&args, row ? render_key(&reader, c) : NULL);
+	add_text(&args, row ? render_before(&reader, c) : NULL);
+	add_text(&args, after);
 	add_text(&args, reason);
+	SPI_connect();
 	insert("INSERT INTO causaldb.lost_found_row (stream, position, relation, operation, key, old_values, new_values, reason) "
 		   "VALUES ($1, $2, $3, $4, $5::jsonb, $6::jsonb, $7::jsonb, $8)",
 		   &args);

@@ -19,8 +19,12 @@ typedef struct ConflictSide
 extern void conflict_record(const char *type, const char *relation, const char *key,
 							const char *column, const char *rule, const ConflictSide *kept,
 							const ConflictSide *lost, const char *outcome);
-/* The change's values go to causaldb.lost_found. */
-extern void conflict_keep_aside(int32 stream, uint64 position, CatalogApply *a,
+/*
+ * The change's values go to causaldb.lost_found. d is the descriptor it was
+ * written under, NULL for a change that is not of rows; its table need not
+ * be here.
+ */
+extern void conflict_keep_aside(int32 stream, uint64 position, const RepDescriptor *d,
 								const RepChange *c, const char *reason);
 
 #endif

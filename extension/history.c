@@ -203,22 +203,6 @@ first_source(History *h)
 
 /* ------------------------------------------------------------- readers */
 
-/* A type that is gone is read as its bytes. */
-static void
-make_codec(TupleCodec *codec, const RepColumn *column, MemoryContext context)
-{
-	Oid type;
-	int32 typmod;
-
-	if (!tuple_type_lookup(column->type, column->type_len, &type, &typmod) ||
-		tuple_type_is_text(type) != column->text)
-	{
-		type = column->text ? TEXTOID : BYTEAOID;
-		typmod = -1;
-	}
-	tuple_codec_init(codec, type, typmod, get_typcollation(type), context);
-}
-
 static bool
 same_name(const char *name, const char *other, size_t other_len)
 {
@@ -286,22 +270,13 @@ make_reader(History *h, uint64 hash)
 {
 	const RepDescriptor *d = catalog_descriptor(hash);
 	Reader *r = palloc0(sizeof(Reader));
-	int nkeys = 0;
 
 	if (d == NULL)
 		ereport(ERROR, (errcode(ERRORS_MALFORMED),
 						errmsg("descriptor %016llx is not stored",
 							   (unsigned long long) hash)));
 	r->hash = hash;
-	r->apply.descriptor = *d;
-	r->apply.codecs = palloc(sizeof(TupleCodec) * (d->ncolumns + 1));
-	r->apply.keys = palloc(sizeof(int) * (d->nkeys + 1));
-	for (uint32 i = 0; i < d->ncolumns; i++)
-	{
-		make_codec(&r->apply.codecs[i], &d->columns[i], CurrentMemoryContext);
-		if (d->columns[i].key != 0)
-			r->apply.keys[nkeys++] = (int) i;
-	}
+	render_reader(d, &r->apply);
 	r->name = catalog_descriptor_name(d);
 	r->change.key = palloc(sizeof(RepValue) * (d->nkeys + 1));
 	r->change.row = palloc(sizeof(RepValue) * (d->ncolumns + 1));

@@ -10,6 +10,39 @@
 
 #include "render.h"
 
+static void
+make_codec(TupleCodec *codec, const RepColumn *column)
+{
+	Oid type;
+	int32 typmod;
+
+	if (!tuple_type_lookup(column->type, column->type_len, &type, &typmod) ||
+		tuple_type_is_text(type) != column->text)
+	{
+		type = column->text ? TEXTOID : BYTEAOID;
+		typmod = -1;
+	}
+	tuple_codec_init(codec, type, typmod, get_typcollation(type), CurrentMemoryContext);
+}
+
+void
+render_reader(const RepDescriptor *d, CatalogApply *out)
+{
+	int nkeys = 0;
+	uint32 i;
+
+	memset(out, 0, sizeof(*out));
+	out->descriptor = *d;
+	out->codecs = palloc(sizeof(TupleCodec) * (d->ncolumns + 1));
+	out->keys = palloc(sizeof(int) * (d->nkeys + 1));
+	for (i = 0; i < d->ncolumns; i++)
+	{
+		make_codec(&out->codecs[i], &d->columns[i]);
+		if (d->columns[i].key != 0)
+			out->keys[nkeys++] = (int) i;
+	}
+}
+
 char *
 render_value(CatalogApply *a, int column, const RepValue *v)
 {

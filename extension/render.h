@@ -7,6 +7,13 @@
 
 #include "catalog.h"
 
+/*
+ * How to read changes written under the descriptor, whether its table is here
+ * or not: fills the descriptor, codecs and keys of *out. A type that is gone
+ * is read as its bytes. Memory of CurrentMemoryContext; the descriptor's views
+ * are borrowed.
+ */
+extern void render_reader(const RepDescriptor *d, CatalogApply *out);
 /* The value as its type shows it, or NULL for NULL. Palloc'd. */
 extern char *render_value(CatalogApply *a, int column, const RepValue *v);
 /* Appends the value as JSON: numbers and booleans bare, the rest quoted. */

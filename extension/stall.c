@@ -134,6 +134,6 @@ stall_crash_error(int crashes)
 	error->sqlerrcode = ERRCODE_CRASH_SHUTDOWN;
 	error->message = psprintf("this transaction crashed the applying process %d times and is not tried any more", crashes);
 	error->detail = "The server log has a crash of the process \"causaldb apply\" for each.";
-	error->hint = "Remove the cause and type DELETE FROM causaldb.stall for this stream and position to have it tried again, or set it aside with causaldb.set_aside().";
+	error->hint = "Remove the cause and type SELECT causaldb.retry(stream, position) with the values of causaldb.stalled. Or set the transaction aside with causaldb.set_aside(stream, position).";
 	return error;
 }
