@@ -41,12 +41,14 @@
 #include "catalog.h"
 #include "causal.h"
 #include "clock.h"
+#include "dead.h"
 #include "debug_point.h"
 #include "errors.h"
 #include "grave.h"
 #include "guc.h"
 #include "identity.h"
 #include "inbox.h"
+#include "lane.h"
 #include "member.h"
 #include "meta.h"
 #include "omission.h"
@@ -66,35 +68,7 @@
 #define FRAMES_PER_PASS 64
 #define UNIQUE_RETRIES 5
 
-/* what the worker knows of one stream; slot for slot */
-typedef struct Lane
-{
-	uint64 applied; /* with the open group */
-	uint64 chain;
-	bool chain_known;
-	uint64 copied_upto; /* positions up to here may be in a copied log */
-	RepMark mark; /* newest applied; acks point into acks[] */
-	RepVersion acks[REP_MAX_VECTOR];
-	uint64 last_position; /* of the open group's last transaction, 0: none */
-	bool touched; /* by the open group */
-
-	/* as of the last commit, for rolling the group back */
-	uint64 applied_before;
-	uint64 chain_before;
-	bool chain_known_before;
-
-	bool stalled;
-	bool marked; /* its head has a row in causaldb.stall */
-	TimestampTz retry_at;
-	int retries;
-	int unique_retries;
-	TimestampTz persisted_at;
-	uint64 persisted;
-} Lane;
-
 static NodeShared *node;
-static Lane *lanes;
-static uint64 group_applied[REP_MAX_STREAMS]; /* lanes[].applied, densely */
 static uint64 dense[REP_MAX_STREAMS];
 static bool open_group;
 static int in_group; /* transactions */
@@ -150,8 +124,8 @@ is_deliverable(const Incoming *t)
 		return false;
 	}
 	/* our own stream is applied by being written */
-	group_applied[node->own_slot] = PG_UINT64_MAX;
-	if (rep_causal_ready(group_applied, pg_atomic_read_u32(&node->nstreams), &d, &wait))
+	lane_applied[node->own_slot] = PG_UINT64_MAX;
+	if (rep_causal_ready(lane_applied, pg_atomic_read_u32(&node->nstreams), &d, &wait))
 		return true;
 	show_blocked(t->slot, t->stamp.hlc, node->streams[wait.slot].id, wait.position, false);
 	return false;
@@ -168,7 +142,8 @@ begin_group(void)
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	target_begin_group();
-	unseen_group(group_applied, (int) pg_atomic_read_u32(&node->nstreams));
+	dead_begin_group();
+	unseen_group(lane_applied, (int) pg_atomic_read_u32(&node->nstreams));
 	open_group = true;
 }
 
@@ -204,7 +179,7 @@ forget_group(void)
 		if (lane->touched)
 			queue_rewind(s);
 		lane->applied = lane->applied_before;
-		group_applied[s] = lane->applied;
+		lane_applied[s] = lane->applied;
 		lane->chain = lane->chain_before;
 		lane->chain_known = lane->chain_known_before;
 		lane->touched = false;
@@ -228,46 +203,6 @@ check_chain(int s, const RepMark *mark)
 			 errhint("One of the two nodes was restored or cloned. Stop it and look before anything else.")));
 }
 
-static void
-persist(int s)
-{
-	Lane *lane = &lanes[s];
-	StreamRow row = {.id = node->streams[s].local_id,
-					 .applied = lane->applied,
-					 .chain = lane->chain_known ? lane->chain : 0,
-					 .closed = lane->mark.closed,
-					 .closed_chain = lane->mark.chain,
-					 .acked_at = lane->mark.acked_at,
-					 .acks = lane->mark.acks,
-					 .has_acks = lane->mark.acked_at > 0};
-
-	streams_update(&row);
-	lane->persisted_at = GetCurrentTimestamp();
-	lane->persisted = lane->applied;
-}
-
-static void
-keep_mark(int s, const RepMark *mark)
-{
-	Lane *lane = &lanes[s];
-	RepVector acks = lane->mark.acks;
-	uint64 acked_at = lane->mark.acked_at;
-
-	lane->mark = *mark;
-	if (mark->acked_at > 0)
-	{
-		memcpy(lane->acks, mark->acks.entries, sizeof(RepVersion) * mark->acks.len);
-		lane->mark.acks.entries = lane->acks;
-		lane->mark.acks.cap = REP_MAX_VECTOR;
-		stability_mark(s, mark);
-	}
-	else
-	{
-		lane->mark.acked_at = acked_at;
-		lane->mark.acks = acks;
-	}
-}
-
 /* Commits what is open and tells everybody (invariant 2). */
 static void
 commit_group(void)
@@ -280,7 +215,7 @@ commit_group(void)
 	{
 		for (s = 0; s < n; s++)
 			if (lanes[s].touched)
-				persist(s);
+				lane_persist(s);
 		target_end_group();
 		for (s = 0; s < n; s++)
 			if (lanes[s].last_position)
@@ -288,6 +223,7 @@ commit_group(void)
 				clock_observe(node, lanes[s].last_position);
 				shmem_max_u64(&node->streams[s].started, lanes[s].last_position);
 			}
+		dead_before_commit();
 		DEBUG_POINT("apply_before_commit");
 		PopActiveSnapshot();
 		CommitTransactionCommand();
@@ -465,7 +401,7 @@ apply_one(int s)
 	lane->applied = incoming.stamp.hlc;
 	lane->last_position = incoming.stamp.hlc;
 	lane->touched = true;
-	group_applied[s] = lane->applied;
+	lane_applied[s] = lane->applied;
 	queue_pass(s);
 }
 
@@ -488,12 +424,12 @@ run_lane(int s)
 				return false;
 			case QUEUE_END:
 				lane->applied = Max(lane->applied, end);
-				group_applied[s] = lane->applied;
+				lane_applied[s] = lane->applied;
 				current = s;
 				check_chain(s, mark);
 				current = -1;
 				lane->touched = true;
-				keep_mark(s, mark);
+				lane_keep_mark(s, mark);
 				queue_pass(s);
 				break;
 			case QUEUE_TRANSACTION:
@@ -565,20 +501,6 @@ run_group(void)
 
 /* ------------------------------------------------------------ frames */
 
-static void
-start_lane(int s, uint64 applied)
-{
-	Lane *lane = &lanes[s];
-
-	memset(lane, 0, sizeof(*lane));
-	lane->applied = lane->applied_before = applied;
-	group_applied[s] = applied;
-	lane->mark.acks.entries = lane->acks;
-	lane->mark.acks.cap = REP_MAX_VECTOR;
-	lane->chain_known = applied == 0;
-	pg_atomic_write_u64(&node->streams[s].taken, applied);
-}
-
 /* The slot of the frame's stream; a stream nobody has named yet gets a
  * row. -1: it is retired, a peer has yet to learn that. */
 static int
@@ -601,7 +523,7 @@ slot_for(RepStreamId stream)
 	CommitTransactionCommand();
 	slot = shmem_find_stream(node, stream);
 	Assert(slot >= 0);
-	start_lane(slot, 0);
+	lane_start(slot, 0);
 	return slot;
 }
 
@@ -657,38 +579,6 @@ take_frames(void)
 
 /* ------------------------------------------------------------ housekeeping */
 
-/* Writes down positions that only heartbeats have moved. */
-static void
-persist_idle(void)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	int n = (int) pg_atomic_read_u32(&node->nstreams);
-	bool began = false;
-	int s;
-
-	for (s = 0; s < n; s++)
-	{
-		Lane *lane = &lanes[s];
-
-		if (s == node->own_slot || lane->applied == lane->persisted ||
-			!TimestampDifferenceExceeds(lane->persisted_at, now, PERSIST_MS))
-			continue;
-		if (!began)
-		{
-			StartTransactionCommand();
-			PushActiveSnapshot(GetTransactionSnapshot());
-			began = true;
-		}
-		persist(s);
-	}
-	if (began)
-	{
-		PopActiveSnapshot();
-		CommitTransactionCommand();
-		shmem_max_u64(&node->last_commit_lsn, XactLastCommitEnd);
-	}
-}
-
 static void
 keep_house(void)
 {
@@ -698,7 +588,7 @@ keep_house(void)
 	if (!TimestampDifferenceExceeds(last, now, PERSIST_MS))
 		return;
 	last = now;
-	persist_idle();
+	lane_persist_idle();
 	if (stability_look())
 	{
 		omission_retire(node);
@@ -811,44 +701,6 @@ say_open(void)
 	CommitTransactionCommand();
 }
 
-static void
-load_lanes(void)
-{
-	StreamRow *rows;
-	int n;
-	int i;
-
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	streams_attach(node);
-	streams_load_retired();
-	omission_load(node);
-	stability_init(node);
-	n = streams_read(&rows);
-	for (i = 0; i < n; i++)
-	{
-		int s = shmem_find_stream(node, rows[i].stream);
-		uint64 last;
-
-		if (s < 0)
-			continue;
-		start_lane(s, pg_atomic_read_u64(&node->streams[s].applied));
-		lanes[s].chain = rows[i].chain;
-		lanes[s].chain_known = rows[i].chain != 0 || rows[i].applied == 0;
-		lanes[s].persisted = lanes[s].applied;
-		last = store_last_position(rows[i].id, GetActiveSnapshot());
-		if (last > lanes[s].applied)
-		{
-			/* copied when this node joined: what local writes may have seen */
-			lanes[s].copied_upto = last;
-			shmem_max_u64(&node->streams[s].started, last);
-			clock_observe(node, last);
-		}
-	}
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-}
-
 /* False where this database is not a node. */
 static bool
 start(Oid database)
@@ -893,17 +745,18 @@ start(Oid database)
 	capture_applying = true;
 	if (node->own.boot == 0)
 		streams_open(node, id.node);
-	lanes = MemoryContextAllocExtended(TopMemoryContext, sizeof(Lane) * REP_MAX_STREAMS, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	lane_init(node);
 	incoming.dense = dense;
 	queue_init(node);
 	target_init(node);
 	apply_row_init(node);
+	dead_init(node);
 	apply_transaction_init(node);
 	unseen_init(node);
 	grave_init();
 	CacheRegisterRelcacheCallback(note_relation_change, (Datum) 0);
 	stall_count_crashes();
-	load_lanes();
+	lane_load();
 	careful = fresh ? guc_apply_group : 0;
 	remember_group();
 	inbox_open(node);

@@ -795,3 +795,10 @@ catalog_apply(uint64 hash)
 	entry->apply = apply;
 	return apply;
 }
+
+bool
+catalog_apply_known(uint64 hash)
+{
+	prepare_caches();
+	return hash_search(applies, &hash, HASH_FIND, NULL) != NULL;
+}

@@ -79,6 +79,8 @@ extern CatalogRelation *catalog_relation_build(Relation rel,
  * tagged here 42501.
  */
 extern CatalogApply *catalog_apply(uint64 hash);
+/* It is cached: catalog_apply raises no error, unless a change comes first. */
+extern bool catalog_apply_known(uint64 hash);
 
 /*
  * The decoded descriptor alone, cached; NULL if it is not stored. Its views

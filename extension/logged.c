@@ -4,9 +4,9 @@
  */
 #include "postgres.h"
 
-#include "catalog/namespace.h"
-#include "utils/lsyscache.h"
+#include "access/xact.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 
 #include "errors.h"
 #include "logged.h"
@@ -37,25 +37,40 @@ malformed(void)
 	ereport(ERROR, (errcode(ERRORS_MALFORMED), errmsg("malformed payload in causaldb.log")));
 }
 
-/* The descriptor's table is here and can be compared by key. */
+/*
+ * How the descriptor's table is written here, or NULL if it cannot be (the
+ * table, or a column, is gone or differs): then nothing is merged with it.
+ */
 static CatalogApply *
 apply_here(uint64 hash)
 {
 	const RepDescriptor *d = catalog_descriptor(hash);
-	char schema[NAMEDATALEN];
-	char table[NAMEDATALEN];
-	Oid namespace;
+	ResourceOwner owner = CurrentResourceOwner;
+	MemoryContext context = CurrentMemoryContext;
+	CatalogApply *volatile apply = NULL;
 
-	if (d == NULL || d->schema_len >= NAMEDATALEN || d->table_len >= NAMEDATALEN)
+	if (d == NULL)
 		return NULL;
-	memcpy(schema, d->schema, d->schema_len);
-	schema[d->schema_len] = '\0';
-	memcpy(table, d->table, d->table_len);
-	table[d->table_len] = '\0';
-	namespace = get_namespace_oid(schema, true);
-	if (!OidIsValid(namespace) || !OidIsValid(get_relname_relid(table, namespace)))
-		return NULL;
-	return catalog_apply(hash);
+	if (catalog_apply_known(hash))
+		return catalog_apply(hash);
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		apply = catalog_apply(hash);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		apply = NULL;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return apply;
 }
 
 void
@@ -114,8 +129,7 @@ logged_each_change(const uint8 *payload, size_t len, LoggedVisit visit, void *ar
 		if (d < -1 || (d >= 0 && desc == NULL) || !rep_payload_next(p, d >= 0 ? desc : NULL, &c))
 			malformed();
 		ordinal++;
-		if (d >= 0 && a &&
-			(c.kind == REP_CHANGE_INSERT || c.kind == REP_CHANGE_UPDATE || c.kind == REP_CHANGE_DELETE) &&
+		if (d >= 0 && a && c.kind != REP_CHANGE_META &&
 			!visit(a, &c, ordinal, arg))
 			break;
 	}

@@ -19,8 +19,8 @@
 typedef bool (*LoggedVisit)(CatalogApply *a, RepChange *c, uint32 ordinal, void *arg);
 
 /*
- * Calls visit for each INSERT, UPDATE and DELETE of the payload whose table is
- * here. ERROR ERRORS_MALFORMED if the payload cannot be read.
+ * Calls visit for each INSERT, UPDATE, DELETE and TRUNCATE of the payload whose
+ * table is here and can be written as it says. ERROR ERRORS_MALFORMED if the payload cannot be read.
  */
 extern void logged_each_change(const uint8 *payload, size_t len, LoggedVisit visit, void *arg);
 /* The key's datums in index order, of a change whose table has a key. */

@@ -235,6 +235,16 @@ before_wait(Relation rel, TransactionId xid)
 }
 
 void
+target_lock_table(Oid relid)
+{
+	if (ConditionalLockRelationOid(relid, AccessExclusiveLock))
+		return;
+	if (!alone)
+		ereport(ERROR, (errcode(TARGET_YIELD), errmsg("apply makes room for a local transaction")));
+	LockRelationOid(relid, AccessExclusiveLock);
+}
+
+void
 target_wait_for_blocker(void)
 {
 	TransactionId xid = blocker;
@@ -348,7 +358,7 @@ target_lock_row(Target *t, const Datum *key, bool whole)
 /* ------------------------------------------------------------ writing */
 
 static void
-prepare_defaults(Target *t, const bool *known)
+prepare_defaults(Target *t)
 {
 	TupleDesc desc = RelationGetDescr(t->rel);
 	MemoryContext old = MemoryContextSwitchTo(t->estate->es_query_cxt);
@@ -360,7 +370,7 @@ prepare_defaults(Target *t, const bool *known)
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 		Expr *expr;
 
-		if (att->attisdropped || att->attgenerated || known[i])
+		if (att->attisdropped || att->attgenerated)
 			continue;
 		expr = (Expr *) build_column_default(t->rel, i + 1);
 		if (expr)
@@ -378,7 +388,7 @@ target_new_row(Target *t, const bool *known)
 	int i;
 
 	if (t->defaults == NULL)
-		prepare_defaults(t, known);
+		prepare_defaults(t);
 	ExecClearTuple(slot);
 	ResetPerTupleExprContext(t->estate);
 	econtext = GetPerTupleExprContext(t->estate);

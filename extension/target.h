@@ -53,6 +53,8 @@ extern void target_abort_group(void);
 extern void target_close_all(void);
 
 extern Target *target_open(CatalogApply *a);
+/* Keeps everybody else out of the table until the end of the group. */
+extern void target_lock_table(Oid relid);
 /*
  * Finds the row with this key (values in index order) and locks it; its
  * values are then in t->found. False if there is none: nothing is locked then,

@@ -2,115 +2,45 @@
  * unseen.c
  *		See unseen.h.
  *
- * upto[s] is how far stream s has been read into the index. Streams of others
- * are read up to what the open group has applied. Our own commits out of
- * order, so it is read to its end with a fresh snapshot each time something
- * has been committed since, and upto moves only to what was closed before;
- * what lies above is read again, and skipped where it is remembered (read
- * twice it would only cost memory: operations are identified by position when
- * they are found).
+ * A TRUNCATE undoes what it has seen and every UPDATE and DELETE that it has
+ * not seen, unless that one had seen an INSERT of the row which the TRUNCATE
+ * has not. What is undone is as if it had never been. So TRUNCATEs are
+ * indexed as well, by table.
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/heapam.h"
-#include "access/table.h"
-#include "access/xact.h"
-#include "catalog/namespace.h"
-#include "common/hashfn.h"
-#include "utils/fmgroids.h"
-#include "utils/hsearch.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "change.h"
-#include "clock.h"
-#include "identity.h"
 #include "logged.h"
 #include "omission.h"
 #include "store.h"
 #include "unseen.h"
-
-#define NO_CHUNK (-1)
-#define OWN_TAIL 256
-
-typedef struct Entry
-{
-	uint64 hash; /* of table and key */
-	uint64 position;
-	int32 slot;
-	uint32 next : 31; /* index + 1 of the next one of its chain; 0: none */
-	uint32 adds : 1; /* it only adds to counters */
-} Entry;
-
-/*
- * Operations that only add to counters have a chain of their own: to an
- * operation that does no more than that they do not matter, and a counter may
- * have thousands of them.
- */
-typedef struct Bucket
-{
-	uint64 hash;
-	uint32 first[2]; /* index + 1 of the newest; [1]: those that only add */
-} Bucket;
-
-/* where an operation is */
-typedef struct Place
-{
-	int slot;
-	uint64 position;
-	int32 chunk;
-} Place;
+#include "unseen_index.h"
 
 static NodeShared *node;
-static MemoryContext index_context = NULL;
-static HTAB *buckets;
-static Entry *entries;
-static uint32 nentries;
-static uint32 entries_cap;
-static uint64 upto[REP_MAX_STREAMS];
-static uint64 commits_read; /* node->commits when our own stream was read */
 static const uint64 *group_applied;
 static int group_streams;
-static bool spilled; /* causaldb.log_key has rows */
-static bool group_spilled; /* some of them by the open group */
-/* positions of our own stream above its upto that have been read already */
-static uint64 own_tail[OWN_TAIL];
-static int own_tail_len;
 
-static void
-empty_index(void)
+/* what the transaction that is being applied has done, not logged yet */
+static RepStamp current;
+static List *current_inserts; /* hashes of table and key */
+static List *current_truncates; /* Truncate */
+static MemoryContext current_context = NULL;
+
+typedef struct Truncate
 {
-	HASHCTL ctl = {.keysize = sizeof(uint64), .entrysize = sizeof(Bucket)};
-
-	MemoryContextReset(index_context);
-	ctl.hcxt = index_context;
-	buckets = hash_create("causaldb unseen keys", 1024, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	nentries = 0;
-	entries_cap = 1024;
-	entries = MemoryContextAlloc(index_context, sizeof(Entry) * entries_cap);
-}
-
-/* The index is empty; all that is not stable is read into it again. */
-static void
-read_anew(void)
-{
-	empty_index();
-	memset(upto, 0, sizeof(upto));
-	own_tail_len = 0;
-	commits_read = PG_UINT64_MAX;
-	group_spilled = false;
-}
+	Oid relid;
+	RepOp op;
+} Truncate;
 
 void
 unseen_init(NodeShared *n)
 {
 	node = n;
-	if (index_context == NULL)
-		index_context = AllocSetContextCreate(TopMemoryContext, "causaldb unseen", ALLOCSET_DEFAULT_SIZES);
-	read_anew();
-	spilled = true; /* until a look says otherwise */
+	if (current_context == NULL)
+		current_context = AllocSetContextCreate(TopMemoryContext, "causaldb unseen current", ALLOCSET_SMALL_SIZES);
+	unseen_index_init(n);
 }
 
 void
@@ -118,357 +48,29 @@ unseen_group(const uint64 *applied, int n)
 {
 	group_applied = applied;
 	group_streams = n;
-	group_spilled = false;
+	memset(&current, 0, sizeof(current));
+	unseen_index_group(applied, n);
 }
 
 void
 unseen_rolled_back(void)
 {
-	int s;
-
-	/* what the group has moved to causaldb.log_key is nowhere now */
-	if (group_spilled)
-	{
-		read_anew();
-		return;
-	}
-	/* of our own stream nothing was undone */
-	for (s = 0; s < REP_MAX_STREAMS; s++)
-		if (s != node->own_slot)
-			upto[s] = Min(upto[s], pg_atomic_read_u64(&node->streams[s].applied));
-}
-
-static uint64
-key_hash(Oid relid, uint64 hash)
-{
-	return hash_combine64(hash, (uint64) relid * UINT64CONST(0x9E3779B97F4A7C15));
-}
-
-/* ------------------------------------------------------------ spilling */
-
-static void
-spill_key(Relation rel, uint64 hash, int slot, uint64 position, int32 chunk)
-{
-	Datum values[4] = {Int64GetDatum((int64) hash), Int64GetDatum((int64) position),
-					   Int32GetDatum(node->streams[slot].local_id), Int32GetDatum(chunk)};
-	bool nulls[4] = {false, false, false, false};
-
-	store_insert(rel, values, nulls);
-	spilled = group_spilled = true;
-}
-
-/* Moves the whole index to causaldb.log_key; memory begins anew. */
-static void
-spill_all(void)
-{
-	Relation rel = table_open(identity_table("log_key"), RowExclusiveLock);
-	uint32 i;
-
-	for (i = 0; i < nentries; i++)
-		spill_key(rel, entries[i].hash, entries[i].slot, entries[i].position, NO_CHUNK);
-	table_close(rel, RowExclusiveLock);
-	CommandCounterIncrement();
-	empty_index();
-}
-
-static void
-add_entry(uint64 hash, int slot, uint64 position, bool adds)
-{
-	Bucket *bucket;
-	bool found;
-
-	if (nentries >= UNSEEN_MAX_ENTRIES)
-		spill_all();
-	if (nentries == entries_cap)
-	{
-		entries_cap *= 2;
-		entries = repalloc_huge(entries, sizeof(Entry) * entries_cap);
-	}
-	bucket = hash_search(buckets, &hash, HASH_ENTER, &found);
-	if (!found)
-		bucket->first[0] = bucket->first[1] = 0;
-	else if (bucket->first[adds] && entries[bucket->first[adds] - 1].slot == slot &&
-			 entries[bucket->first[adds] - 1].position == position)
-		return;
-	entries[nentries].hash = hash;
-	entries[nentries].slot = slot;
-	entries[nentries].position = position;
-	entries[nentries].adds = adds;
-	entries[nentries].next = bucket->first[adds];
-	bucket->first[adds] = ++nentries;
-}
-
-/* ------------------------------------------------------------ filling */
-
-typedef struct Filling
-{
-	int slot;
-	uint64 position;
-	int32 chunk;
-	Relation spill; /* NULL: to memory */
-} Filling;
-
-static bool
-index_change(CatalogApply *a, RepChange *c, uint32 ordinal, void *arg)
-{
-	Filling *f = arg;
-	Datum key[INDEX_MAX_KEYS];
-	uint64 hash;
-
-	(void) ordinal;
-	if (a->key.ncolumns == 0)
-		return true;
-	logged_key(a, c, key);
-	hash = key_hash(a->relid, tuple_key_hash(&a->key, key));
-	if (f->spill)
-		spill_key(f->spill, hash, f->slot, f->position, f->chunk);
-	else
-		add_entry(hash, f->slot, f->position, logged_only_adds(a, c));
-	return true;
-}
-
-static bool
-already_spilled(int slot, uint64 position)
-{
-	/* a large transaction is read once: upto passes it for good, but for our
-	 * own stream's open end, where it is looked up */
-	Relation rel = table_open(identity_table("log_key"), AccessShareLock);
-	SysScanDesc scan;
-	ScanKeyData key[2];
-	HeapTuple tuple;
-	bool found;
-
-	ScanKeyInit(&key[0], 2, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum((int64) position));
-	ScanKeyInit(&key[1], 3, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(node->streams[slot].local_id));
-	scan = systable_beginscan(rel, InvalidOid, false, NULL, 2, key);
-	tuple = systable_getnext(scan);
-	found = HeapTupleIsValid(tuple);
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return found;
-}
-
-static void
-index_large(int slot, const StoreLogRow *row, Snapshot snapshot)
-{
-	Filling f = {slot, row->position, 0, NULL};
-	MemoryContext scratch;
-	MemoryContext old;
-	StoreScan *scan;
-	StoreChunkRow chunk;
-
-	if (already_spilled(slot, row->position))
-		return;
-	scratch = AllocSetContextCreate(CurrentMemoryContext, "causaldb chunk keys", ALLOCSET_DEFAULT_SIZES);
-	f.spill = table_open(identity_table("log_key"), RowExclusiveLock);
-	scan = store_chunks_begin(node->streams[slot].local_id, row->xid, -1, snapshot);
-	while (store_chunks_next(scan, &chunk))
-	{
-		f.chunk = chunk.ordinal;
-		old = MemoryContextSwitchTo(scratch);
-		logged_each_change(chunk.payload, chunk.payload_len, index_change, &f);
-		MemoryContextSwitchTo(old);
-		MemoryContextReset(scratch);
-	}
-	store_end(scan);
-	table_close(f.spill, RowExclusiveLock);
-	MemoryContextDelete(scratch);
-	CommandCounterIncrement();
-}
-
-/* Whether this position of our own stream was read before it was closed. */
-static bool
-in_own_tail(uint64 position)
-{
-	int i;
-
-	for (i = 0; i < own_tail_len; i++)
-		if (own_tail[i] == position)
-			return true;
-	return false;
-}
-
-/*
- * Reads stream s from upto[s] into the index, to `end`. Above `closed` there
- * may be more to come: what is read there is remembered.
- */
-static void
-fill(int s, uint64 end, uint64 closed)
-{
-	uint64 tail[OWN_TAIL];
-	int ntail = 0;
-	uint64 from = Max(upto[s], pg_atomic_read_u64(&node->streams[s].stable));
-	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "causaldb keys", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old;
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	StoreScan *scan = store_log_begin(node->streams[s].local_id, from, end, snapshot);
-	StoreLogRow row;
-
-	while (store_log_next(scan, &row))
-	{
-		Filling f = {s, row.position, NO_CHUNK, NULL};
-
-		if (row.position > closed && ntail < OWN_TAIL)
-			tail[ntail++] = row.position;
-		if (s == node->own_slot && in_own_tail(row.position))
-			continue;
-		old = MemoryContextSwitchTo(scratch);
-		if (logged_is_chunked(&row))
-			index_large(s, &row, snapshot);
-		else
-			logged_each_change(row.payload, row.payload_len, index_change, &f);
-		MemoryContextSwitchTo(old);
-		MemoryContextReset(scratch);
-	}
-	store_end(scan);
-	UnregisterSnapshot(snapshot);
-	MemoryContextDelete(scratch);
-	if (s == node->own_slot)
-	{
-		memcpy(own_tail, tail, sizeof(uint64) * ntail);
-		own_tail_len = ntail;
-	}
-}
-
-/* Makes the index complete for what t has not seen. False: it has seen all. */
-static bool
-catch_up(const Incoming *t)
-{
-	bool any = false;
-	int s;
-
-	for (s = 0; s < group_streams; s++)
-	{
-		uint64 seen = s < t->ndense ? t->dense[s] : 0;
-
-		if (s == t->slot)
-			continue;
-		if (s == node->own_slot)
-		{
-			uint64 commits;
-			uint64 closed;
-
-			if (clock_last_position(node) <= seen)
-				continue;
-			any = true;
-			commits = pg_atomic_read_u64(&node->commits);
-			pg_read_barrier();
-			if (commits == commits_read)
-				continue;
-			closed = clock_closed(node);
-			fill(s, PG_INT64_MAX, closed);
-			upto[s] = Max(upto[s], closed);
-			commits_read = commits;
-		}
-		else if (group_applied[s] > seen)
-		{
-			any = true;
-			if (upto[s] < group_applied[s])
-			{
-				fill(s, group_applied[s], PG_UINT64_MAX);
-				upto[s] = group_applied[s];
-			}
-		}
-	}
-	return any;
+	unseen_index_rolled_back();
 }
 
 void
 unseen_forget_stable(void)
 {
-	Entry *old_entries;
-	uint32 n = nentries;
-	uint32 i;
-
-	if (n < 4096)
-		return;
-	old_entries = palloc_extended(sizeof(Entry) * n, MCXT_ALLOC_HUGE);
-	memcpy(old_entries, entries, sizeof(Entry) * n);
-	empty_index();
-	for (i = 0; i < n; i++)
-		if (old_entries[i].position > pg_atomic_read_u64(&node->streams[old_entries[i].slot].stable))
-			add_entry(old_entries[i].hash, old_entries[i].slot, old_entries[i].position, old_entries[i].adds);
-	pfree(old_entries);
+	unseen_index_forget_stable();
 }
 
 /* ------------------------------------------------------------ finding */
 
-typedef struct Places
-{
-	Place *items;
-	int n;
-	int room;
-} Places;
-
-static void
-add_place(Places *places, int slot, uint64 position, int32 chunk)
-{
-	Place *p;
-
-	if (places->n == places->room)
-	{
-		places->room = Max(8, places->room * 2);
-		places->items = places->items ? repalloc(places->items, sizeof(Place) * places->room)
-									  : palloc(sizeof(Place) * places->room);
-	}
-	p = &places->items[places->n++];
-	memset(p, 0, sizeof(*p));
-	p->slot = slot;
-	p->position = position;
-	p->chunk = chunk;
-}
-
-static int
-compare_places(const void *x, const void *y)
-{
-	const Place *a = x;
-	const Place *b = y;
-
-	if (a->slot != b->slot)
-		return a->slot < b->slot ? -1 : 1;
-	if (a->position != b->position)
-		return a->position < b->position ? -1 : 1;
-	return a->chunk < b->chunk ? -1 : a->chunk > b->chunk;
-}
-
-static bool
-has_seen(const Incoming *t, int slot, uint64 position)
-{
-	return slot == t->slot || (slot < t->ndense && position <= t->dense[slot]);
-}
-
-static void
-spilled_places(const Incoming *t, uint64 hash, Places *places)
-{
-	Relation rel = table_open(identity_table("log_key"), AccessShareLock);
-	SysScanDesc scan;
-	ScanKeyData key;
-	HeapTuple tuple;
-	List *indexes = RelationGetIndexList(rel);
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum((int64) hash));
-	scan = systable_beginscan(rel, linitial_oid(indexes), true, snapshot, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Datum values[4];
-		bool nulls[4];
-		int slot;
-
-		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
-		slot = shmem_find_stream_by_local(node, DatumGetInt32(values[2]));
-		if (slot >= 0 && !has_seen(t, slot, (uint64) DatumGetInt64(values[1])))
-			add_place(places, slot, (uint64) DatumGetInt64(values[1]), DatumGetInt32(values[3]));
-	}
-	systable_endscan(scan);
-	UnregisterSnapshot(snapshot);
-	table_close(rel, AccessShareLock);
-}
-
 typedef struct Collecting
 {
 	Oid relid;
-	const Datum *key; /* NULL: any INSERT */
+	const Datum *key; /* NULL: any row */
+	bool truncates; /* those of the table instead of row operations */
 	CatalogApply *apply;
 	int slot;
 	StoreLogRow *row;
@@ -503,7 +105,7 @@ set_writes(UnseenOp *u)
 	uint32 n = 0;
 	uint32 i;
 
-	if (c->kind == REP_CHANGE_DELETE)
+	if (c->kind == REP_CHANGE_DELETE || c->kind == REP_CHANGE_TRUNCATE)
 		return;
 	if (c->kind == REP_CHANGE_INSERT)
 	{
@@ -538,7 +140,7 @@ collect_change(CatalogApply *a, RepChange *c, uint32 ordinal, void *arg)
 	UnseenOp *u;
 	uint32 i;
 
-	if (a->relid != k->relid)
+	if (a->relid != k->relid || (c->kind == REP_CHANGE_TRUNCATE) != k->truncates)
 		return true;
 	if (k->key)
 	{
@@ -550,8 +152,6 @@ collect_change(CatalogApply *a, RepChange *c, uint32 ordinal, void *arg)
 		if (!tuple_key_equal(&k->apply->key, key, k->key))
 			return true;
 	}
-	else if (c->kind != REP_CHANGE_INSERT)
-		return true;
 
 	if (k->out->n == k->room)
 	{
@@ -582,7 +182,7 @@ collect_change(CatalogApply *a, RepChange *c, uint32 ordinal, void *arg)
 			u->change.fields[i].after = copy_value(&c->fields[i].after);
 		}
 	}
-	else
+	else if (c->kind != REP_CHANGE_TRUNCATE)
 	{
 		u->change.row = palloc(sizeof(RepValue) * a->descriptor.ncolumns);
 		for (i = 0; i < a->descriptor.ncolumns; i++)
@@ -639,55 +239,225 @@ collect(Collecting *k, const Place *place, Snapshot snapshot)
 	}
 }
 
+static void
+collect_places(Collecting *k, const Places *places)
+{
+	Snapshot snapshot;
+	int i;
+
+	if (places->n == 0)
+		return;
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	for (i = 0; i < places->n; i++)
+		collect(k, &places->items[i], snapshot);
+	UnregisterSnapshot(snapshot);
+}
+
+/* ------------------------------------------------------------ TRUNCATE */
+
+/* Forgets what an earlier transaction has noted. */
+static void
+see_current(const Incoming *t)
+{
+	if (rep_stamp_compare(t->stamp, current) == 0)
+		return;
+	MemoryContextReset(current_context);
+	current = t->stamp;
+	current_inserts = current_truncates = NIL;
+}
+
+static void
+note_insert(uint64 hash)
+{
+	MemoryContext old = MemoryContextSwitchTo(current_context);
+	uint64 *copy = palloc(sizeof(uint64));
+
+	*copy = hash;
+	current_inserts = lappend(current_inserts, copy);
+	MemoryContextSwitchTo(old);
+}
+
+static bool
+inserted_by_current(uint64 hash)
+{
+	ListCell *lc;
+
+	foreach (lc, current_inserts)
+		if (*(uint64 *) lfirst(lc) == hash)
+			return true;
+	return false;
+}
+
 void
-unseen_find(const Incoming *t, CatalogApply *apply, const Datum *key, bool adding, UnseenOps *out)
+unseen_note_truncate(const Incoming *t, const RepOp *op, CatalogApply *apply)
+{
+	MemoryContext old;
+	Truncate *copy;
+	uint64 *deps;
+
+	see_current(t);
+	old = MemoryContextSwitchTo(current_context);
+	copy = palloc(sizeof(Truncate));
+	deps = palloc(sizeof(uint64) * Max(op->ndeps, 1));
+	copy->relid = apply->relid;
+	copy->op = *op;
+	memcpy(deps, op->deps, sizeof(uint64) * op->ndeps);
+	copy->op.deps = deps;
+	current_truncates = lappend(current_truncates, copy);
+	MemoryContextSwitchTo(old);
+}
+
+/* RepOps of all TRUNCATEs of the table that are unstable, or of t itself. */
+static List *
+truncates_of(CatalogApply *apply)
+{
+	List *ops = NIL;
+	ListCell *lc;
+	int i;
+
+	if (unseen_index_has_truncates())
+	{
+		UnseenOps found = {0};
+		Collecting k = {.relid = apply->relid, .truncates = true, .apply = apply, .out = &found};
+		Places places;
+
+		unseen_index_places(unseen_index_hash(apply->relid, TRUNCATE_HASH), NULL, false, &places);
+		collect_places(&k, &places);
+		for (i = 0; i < found.n; i++)
+			ops = lappend(ops, &found.details[i].op);
+	}
+	foreach (lc, current_truncates)
+	{
+		Truncate *own = lfirst(lc);
+
+		if (own->relid == apply->relid)
+			ops = lappend(ops, &own->op);
+	}
+	return ops;
+}
+
+/* The TRUNCATE undoes o; `row` are the logged operations on o's row. */
+static bool
+undoes(const RepOp *truncate, const RepOp *o, const UnseenOps *row, bool inserted_too)
+{
+	int i;
+
+	if (rep_op_has_seen(truncate, o))
+		return true;
+	if (o->kind == REP_OP_INSERT || inserted_too || rep_op_has_seen(o, truncate))
+		return false;
+	for (i = 0; i < row->n; i++)
+	{
+		const RepOp *other = &row->details[i].op;
+
+		if (other->kind == REP_OP_INSERT && rep_op_has_seen(o, other) && !rep_op_has_seen(truncate, other))
+			return false;
+	}
+	return true;
+}
+
+static bool
+is_undone(List *truncate_ops, const RepOp *o, const UnseenOps *row, bool inserted_too)
+{
+	ListCell *lc;
+
+	foreach (lc, truncate_ops)
+		if (undoes(lfirst(lc), o, row, inserted_too))
+			return true;
+	return false;
+}
+
+/* Leaves what t, if given, has not seen and no TRUNCATE undoes. */
+static void
+filter(const Incoming *t, List *truncate_ops, UnseenOps *row)
+{
+	bool *keep = palloc(sizeof(bool) * Max(row->n, 1));
+	int n = 0;
+	int i;
+
+	for (i = 0; i < row->n; i++)
+	{
+		const RepOp *o = &row->details[i].op;
+
+		keep[i] = !(t && unseen_index_has_seen(t, (int) o->slot, o->stamp.hlc)) &&
+			 !is_undone(truncate_ops, o, row, false);
+	}
+	for (i = 0; i < row->n; i++)
+		if (keep[i])
+			row->details[n++] = row->details[i];
+	row->n = n;
+}
+
+/* ------------------------------------------------------------ for apply */
+
+void
+unseen_find(const Incoming *t, const RepOp *op, CatalogApply *apply, const Datum *key, bool adding,
+			UnseenOps *out)
 {
 	Collecting k = {.relid = apply->relid, .key = key, .apply = apply, .out = out};
-	Places places = {NULL, 0, 0};
-	Bucket *bucket;
-	Snapshot snapshot;
-	uint64 hash;
-	int chain;
+	List *truncate_ops;
+	Places places;
 	int n;
 
 	memset(out, 0, sizeof(*out));
-	if (!catch_up(t))
+	out->hash = unseen_index_hash(apply->relid, tuple_key_hash(&apply->key, key));
+	see_current(t);
+	if (!unseen_index_catch_up(t))
 		return;
-	hash = key_hash(apply->relid, tuple_key_hash(&apply->key, key));
-	bucket = hash_search(buckets, &hash, HASH_FIND, NULL);
-	for (chain = 0; bucket && chain < (adding ? 1 : 2); chain++)
+	truncate_ops = truncates_of(apply);
+	unseen_index_places(out->hash, truncate_ops == NIL ? t : NULL, adding && truncate_ops == NIL, &places);
+	collect_places(&k, &places);
+	if (truncate_ops != NIL)
 	{
-		uint32 i;
-
-		for (i = bucket->first[chain]; i != 0; i = entries[i - 1].next)
-			if (!has_seen(t, entries[i - 1].slot, entries[i - 1].position))
-				add_place(&places, entries[i - 1].slot, entries[i - 1].position, NO_CHUNK);
+		out->voided = is_undone(truncate_ops, op, out, inserted_by_current(out->hash));
+		if (op->kind == REP_OP_INSERT)
+			note_insert(out->hash);
 	}
-	if (spilled)
-		spilled_places(t, hash, &places);
-	if (places.n == 0)
-		return;
-
-	qsort(places.items, places.n, sizeof(Place), compare_places);
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	for (n = 0; n < places.n; n++)
-		if (n == 0 || compare_places(&places.items[n - 1], &places.items[n]) != 0)
-			collect(&k, &places.items[n], snapshot);
-	UnregisterSnapshot(snapshot);
+	if (truncate_ops != NIL)
+		filter(t, truncate_ops, out);
 	out->ops = palloc(sizeof(RepOp) * Max(out->n, 1));
 	for (n = 0; n < out->n; n++)
 		out->ops[n] = out->details[n].op;
 }
 
-int
-unseen_inserts(const Incoming *t, CatalogApply *apply, UnseenVisit visit, void *arg)
+void
+unseen_find_all(CatalogApply *apply, const Datum *key, UnseenOps *out)
 {
-	int visited = 0;
+	Collecting k = {.relid = apply->relid, .key = key, .apply = apply, .out = out};
+	uint64 hash = unseen_index_hash(apply->relid, tuple_key_hash(&apply->key, key));
+	Places places;
+
+	memset(out, 0, sizeof(*out));
+	unseen_index_catch_up_all();
+	unseen_index_places(hash, NULL, false, &places);
+	collect_places(&k, &places);
+	filter(NULL, truncates_of(apply), out);
+}
+
+int
+unseen_count_own(uint64 hash, bool fresh)
+{
+	Places places;
+	int n = 0;
+	int i;
+
+	if (fresh)
+		unseen_index_catch_up_own();
+	unseen_index_places(hash, NULL, false, &places);
+	for (i = 0; i < places.n; i++)
+		if (places.items[i].slot == node->own_slot)
+			n++;
+	return n;
+}
+
+void
+unseen_visit(const Incoming *t, CatalogApply *apply, UnseenVisit visit, void *arg)
+{
 	int s;
 	Snapshot snapshot;
 
-	if (!catch_up(t))
-		return 0;
+	if (!unseen_index_catch_up(t))
+		return;
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	for (s = 0; s < group_streams; s++)
 	{
@@ -713,10 +483,10 @@ unseen_inserts(const Incoming *t, CatalogApply *apply, UnseenVisit visit, void *
 
 				while (store_chunks_next(chunks, &chunk))
 				{
+					k.base = (uint32) chunk.ordinal << 16;
 					logged_each_change(chunk.payload, chunk.payload_len, collect_change, &k);
 					for (i = 0; i < ops.n; i++)
 						visit(&ops.details[i], arg);
-					visited += ops.n;
 					ops.n = 0;
 				}
 				store_end(chunks);
@@ -725,12 +495,10 @@ unseen_inserts(const Incoming *t, CatalogApply *apply, UnseenVisit visit, void *
 				logged_each_change(row.payload, row.payload_len, collect_change, &k);
 			for (i = 0; i < ops.n; i++)
 				visit(&ops.details[i], arg);
-			visited += ops.n;
 		}
 		store_end(scan);
 	}
 	UnregisterSnapshot(snapshot);
-	return visited;
 }
 
 static int

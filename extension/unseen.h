@@ -12,7 +12,7 @@
  * Invariants
  * 1. After the row is locked, unseen_find returns every operation on it that
  *	  this node has logged and the incoming transaction has not seen.
- * 2. Memory is bounded by UNSEEN_MAX_ENTRIES.
+ * 2. Memory is bounded (UNSEEN_INDEX_MAX_ENTRIES).
  */
 #ifndef CAUSALDB_UNSEEN_H
 #define CAUSALDB_UNSEEN_H
@@ -20,8 +20,6 @@
 #include "catalog.h"
 #include "incoming.h"
 #include "merge.h"
-
-#define UNSEEN_MAX_ENTRIES (512 * 1024)
 
 /* one operation; `op.writes` fields are attribute numbers of the table */
 typedef struct UnseenOp
@@ -36,6 +34,8 @@ typedef struct UnseenOps
 	int n;
 	RepOp *ops; /* for rep_merge */
 	UnseenOp *details; /* same order */
+	bool voided; /* a TRUNCATE that op has not seen undoes it */
+	uint64 hash; /* of table and key */
 } UnseenOps;
 
 extern void unseen_init(NodeShared *node);
@@ -47,17 +47,26 @@ extern void unseen_rolled_back(void);
 extern void unseen_forget_stable(void);
 
 /*
- * Operations on the row with this key (values in index order), allocated in
+ * Operations on the row with this key (values in index order) that op, t's
+ * own, has not seen, but for those that a TRUNCATE undoes. Allocated in
  * CurrentMemoryContext. The row, or its key, must be locked. With `adding`,
- * operations that only add to counters may be left out: t does no more than
+ * operations that only add to counters may be left out: op does no more than
  * that, and the row is alive, so sums are all that comes of them.
  */
-extern void unseen_find(const Incoming *t, CatalogApply *apply, const Datum *key,
+extern void unseen_find(const Incoming *t, const RepOp *op, CatalogApply *apply, const Datum *key,
 						bool adding, UnseenOps *out);
-/* Any operation on the table that t has not seen, of the INSERT kind: called
- * for each; for TRUNCATE. */
+/* All unstable operations on the row, but for those that a TRUNCATE undoes. */
+extern void unseen_find_all(CatalogApply *apply, const Datum *key, UnseenOps *out);
+/* t's TRUNCATE, before what it does to rows is looked up. */
+extern void unseen_note_truncate(const Incoming *t, const RepOp *op, CatalogApply *apply);
+/* Calls visit for each row operation on the table that t has not seen. */
 typedef void (*UnseenVisit)(UnseenOp *op, void *arg);
-extern int unseen_inserts(const Incoming *t, CatalogApply *apply, UnseenVisit visit, void *arg);
+extern void unseen_visit(const Incoming *t, CatalogApply *apply, UnseenVisit visit, void *arg);
+/*
+ * How many operations this node itself has logged on the row of that hash, as
+ * far as the index knows; `fresh`: as of now.
+ */
+extern int unseen_count_own(uint64 hash, bool fresh);
 /* Values of change c's column, or NULL if it does not write it. */
 extern const RepValue *unseen_after(const UnseenOp *op, AttrNumber attnum);
 extern const RepValue *unseen_before(const UnseenOp *op, AttrNumber attnum);

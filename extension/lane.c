@@ -1,0 +1,156 @@
+/*
+ * lane.c
+ *		See lane.h.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "clock.h"
+#include "lane.h"
+#include "omission.h"
+#include "stability.h"
+#include "stall.h"
+#include "store.h"
+#include "streams.h"
+
+#define PERSIST_MS 1000
+
+Lane *lanes;
+uint64 lane_applied[REP_MAX_STREAMS];
+
+static NodeShared *node;
+
+void
+lane_init(NodeShared *n)
+{
+	node = n;
+	lanes = MemoryContextAllocExtended(TopMemoryContext, sizeof(Lane) * REP_MAX_STREAMS, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+}
+
+void
+lane_start(int s, uint64 applied)
+{
+	Lane *lane = &lanes[s];
+
+	memset(lane, 0, sizeof(*lane));
+	lane->applied = lane->applied_before = applied;
+	lane_applied[s] = applied;
+	lane->mark.acks.entries = lane->acks;
+	lane->mark.acks.cap = REP_MAX_VECTOR;
+	lane->chain_known = applied == 0;
+	pg_atomic_write_u64(&node->streams[s].taken, applied);
+}
+
+void
+lane_persist(int s)
+{
+	Lane *lane = &lanes[s];
+	StreamRow row = {.id = node->streams[s].local_id,
+					 .applied = lane->applied,
+					 .chain = lane->chain_known ? lane->chain : 0,
+					 .closed = lane->mark.closed,
+					 .closed_chain = lane->mark.chain,
+					 .acked_at = lane->mark.acked_at,
+					 .acks = lane->mark.acks,
+					 .has_acks = lane->mark.acked_at > 0};
+
+	streams_update(&row);
+	lane->persisted_at = GetCurrentTimestamp();
+	lane->persisted = lane->applied;
+}
+
+void
+lane_keep_mark(int s, const RepMark *mark)
+{
+	Lane *lane = &lanes[s];
+	RepVector acks = lane->mark.acks;
+	uint64 acked_at = lane->mark.acked_at;
+
+	lane->mark = *mark;
+	if (mark->acked_at > 0)
+	{
+		memcpy(lane->acks, mark->acks.entries, sizeof(RepVersion) * mark->acks.len);
+		lane->mark.acks.entries = lane->acks;
+		lane->mark.acks.cap = REP_MAX_VECTOR;
+		stability_mark(s, mark);
+	}
+	else
+	{
+		lane->mark.acked_at = acked_at;
+		lane->mark.acks = acks;
+	}
+}
+
+/* Writes down positions that only heartbeats have moved. */
+void
+lane_persist_idle(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int n = (int) pg_atomic_read_u32(&node->nstreams);
+	bool began = false;
+	int s;
+
+	for (s = 0; s < n; s++)
+	{
+		Lane *lane = &lanes[s];
+
+		if (s == node->own_slot || lane->applied == lane->persisted ||
+			!TimestampDifferenceExceeds(lane->persisted_at, now, PERSIST_MS))
+			continue;
+		if (!began)
+		{
+			StartTransactionCommand();
+			PushActiveSnapshot(GetTransactionSnapshot());
+			began = true;
+		}
+		lane_persist(s);
+	}
+	if (began)
+	{
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+		shmem_max_u64(&node->last_commit_lsn, XactLastCommitEnd);
+	}
+}
+
+void
+lane_load(void)
+{
+	StreamRow *rows;
+	int n;
+	int i;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	streams_attach(node);
+	streams_load_retired();
+	omission_load(node);
+	stability_init(node);
+	n = streams_read(&rows);
+	for (i = 0; i < n; i++)
+	{
+		int s = shmem_find_stream(node, rows[i].stream);
+		uint64 last;
+
+		if (s < 0)
+			continue;
+		lane_start(s, pg_atomic_read_u64(&node->streams[s].applied));
+		lanes[s].chain = rows[i].chain;
+		lanes[s].chain_known = rows[i].chain != 0 || rows[i].applied == 0;
+		lanes[s].persisted = lanes[s].applied;
+		last = store_last_position(rows[i].id, GetActiveSnapshot());
+		if (last > lanes[s].applied)
+		{
+			/* copied when this node joined: what local writes may have seen */
+			lanes[s].copied_upto = last;
+			shmem_max_u64(&node->streams[s].started, last);
+			clock_observe(node, last);
+		}
+	}
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}

@@ -1,0 +1,59 @@
+/*
+ * lane.h
+ *		What the apply worker knows of each stream: how far it is, what was
+ *		heard of it last, and how the transaction at its head fares.
+ *
+ * Not for what waits in the stream (queue.h). One array, slot for slot that of
+ * the streams in shared memory; of the apply worker alone.
+ *
+ * Invariants
+ * 1. lane_applied[s] is lanes[s].applied, for those who need them densely.
+ */
+#ifndef CAUSALDB_LANE_H
+#define CAUSALDB_LANE_H
+
+#include "shmem.h"
+#include "wire.h"
+
+/* what the worker knows of one stream; slot for slot */
+typedef struct Lane
+{
+	uint64 applied; /* with the open group */
+	uint64 chain;
+	bool chain_known;
+	uint64 copied_upto; /* positions up to here may be in a copied log */
+	RepMark mark; /* newest applied; acks point into acks[] */
+	RepVersion acks[REP_MAX_VECTOR];
+	uint64 last_position; /* of the open group's last transaction, 0: none */
+	bool touched; /* by the open group */
+
+	/* as of the last commit, for rolling the group back */
+	uint64 applied_before;
+	uint64 chain_before;
+	bool chain_known_before;
+
+	bool stalled;
+	bool marked; /* its head has a row in causaldb.stall */
+	TimestampTz retry_at;
+	int retries;
+	int unique_retries;
+	TimestampTz persisted_at;
+	uint64 persisted;
+} Lane;
+
+extern Lane *lanes;
+extern uint64 lane_applied[REP_MAX_STREAMS];
+
+extern void lane_init(NodeShared *node);
+/* From causaldb.stream, at the worker's start; a transaction of its own. */
+extern void lane_load(void);
+/* A stream that is new here, or whose lane begins anew. */
+extern void lane_start(int s, uint64 applied);
+/* The writer's word, now that all it speaks of is applied. */
+extern void lane_keep_mark(int s, const RepMark *mark);
+/* Writes the lane's position down, in the caller's transaction. */
+extern void lane_persist(int s);
+/* Writes down positions that only heartbeats have moved. */
+extern void lane_persist_idle(void);
+
+#endif
