@@ -260,11 +260,21 @@ start_bank()
 	bank_pid[$1]=$!
 }
 
-# Shows the banks' progress until the clock says $1 seconds.
+# Succeeds while some bank is open.
+banks_are_open()
+{
+	local node
+	for node in $nodes; do
+		! kill -0 "${bank_pid[$node]}" 2>/dev/null || return 0
+	done
+	return 1
+}
+
+# Shows the banks' progress until the clock says $1 seconds or all are closed.
 watch_banks()
 {
 	local until=$1 now node line count shown=0
-	while now=$(seconds_since "$bank_began" 0) && [ "$now" -lt "$until" ]; do
+	while now=$(seconds_since "$bank_began" 0) && [ "$now" -lt "$until" ] && banks_are_open; do
 		if [ "$now" -ge "$shown" ]; then
 			line=
 			for node in $nodes; do
@@ -314,12 +324,12 @@ bank()
 	kill_server 2
 	well "at $(seconds_since "$bank_began" 1) s node 2 is killed; its clients are cut off"
 	watch_banks $((pgbench_seconds * 6 / 10))
-	start_server 2
-	well "at $(seconds_since "$bank_began" 1) s node 2 is back and takes clients"
 	wait "${bank_pid[2]}" 2>/dev/null || true
+	step 'node 2 is started again' start_server 2
 	until_true 2 'node 2 does not take writes' "SELECT running = 'open' FROM causaldb.nodes WHERE here"
 	start_bank 2 $((pgbench_seconds * 4 / 10)) "$home/bank2again"
-	watch_banks $pgbench_seconds
+	well "at $(seconds_since "$bank_began" 1) s node 2 takes clients again"
+	watch_banks 100
 	for node in $nodes; do
 		if ! wait "${bank_pid[$node]}"; then
 			tail -n 5 "$home/bank$node"
