@@ -236,10 +236,10 @@ write_at_once()
 	tell 'What lost is not gone:'
 	echo
 	show 1 'SELECT column_name, rule, kept_node, kept_value, lost_node, lost_value
-FROM causaldb.conflict;'
-	[ "$(ask 1 "SELECT count(*) FROM causaldb.conflict WHERE column_name = 'name'
+FROM causaldb.conflicts;'
+	[ "$(ask 1 "SELECT count(*) FROM causaldb.conflicts WHERE column_name = 'name'
 		AND kept_value = 'floor lamp' AND lost_value = 'desk lamp'")" = 1 ] ||
-		fail 'causaldb.conflict does not have the loser'
+		fail 'causaldb.conflicts does not have the loser'
 
 	# node 1 and node 3 know each other's own ports from here on
 	know 1 3 "${ports[3]}"
@@ -353,7 +353,7 @@ bank()
 	tell 'And no money came or went:'
 	echo
 	same_sums
-	[ "$(ask 1 'SELECT count(*) FROM causaldb.stalled')" = 0 ] || fail 'something is stalled'
+	[ "$(alike 'SELECT count(*) FROM causaldb.stalled')" = 0 ] || fail 'something is stalled'
 }
 
 # Digests of the tables, node by node.
