@@ -28,7 +28,7 @@ sub crash_conf
 {
 	return {
 		'autovacuum' => 'off',
-		'causaldb.apply_group' => 20,
+		'causaldb.apply_group' => 4,
 		'causaldb.relay_delay' => '100ms',
 		'causaldb.heartbeat_interval' => '50ms' };
 }
@@ -129,8 +129,9 @@ sub await_kill
 
 # One crash of $node at the point, a name or name:count, while a client writes
 # on each of the nodes (two on one that is named twice); then the comparison.
-# With a first argument of { lossy => 1 } the node's own clients commit
-# asynchronously: what they were told may be lost, if it is lost everywhere.
+# Options come first: lossy => 1 where the node's own clients commit
+# asynchronously, so that what they were told may be lost, if it is lost
+# everywhere; also => 'name:action' for another debug point at the same time.
 sub crash_at
 {
 	my $opt = ref $_[0] eq 'HASH' ? shift : {};
@@ -141,7 +142,7 @@ sub crash_at
 	my %seen;
 
 	$_->wait_acked(3) foreach @clients;
-	arm($node, "$name:$how" . ($count ? ":$count" : ''));
+	arm($node, "$name:$how" . ($count ? ":$count" : '') . ($opt->{also} ? ",$opt->{also}" : ''));
 	await_kill($node, $name, $how);
 	my $back = time;
 	$_->wait_acked(5) foreach @clients;

@@ -8,11 +8,12 @@ tag_crash_tables($a);
 converge($a, $b);
 is($b->run('SHOW fsync'), 'on', 'fsync is on');
 
-foreach my $point ('receive_handed_over', 'receive_chunks_stored', 'apply_logged',
-	'apply_mid_group', 'apply_before_commit', 'apply_after_commit')
+foreach my $point ('apply_before_commit:10', 'apply_after_commit:10', 'apply_logged:20',
+	'apply_mid_group:10', 'receive_handed_over:10', 'receive_chunks_stored:2')
 {
-	# a group has several members only where writers are faster than it
-	crash_at($b, "$point:2", $_, $a, $b, $point eq 'apply_mid_group' ? ($a) x 4 : ())
+	# the writers are faster than the reader, so that it has more than it
+	# has applied, and groups have several members
+	crash_at({ also => 'apply_logged:delay:5' }, $b, $point, $_, $a, $b, ($a) x 3)
 	  foreach 'kill_once', 'kill_postmaster';
 }
 compare_all($a, $b);
