@@ -292,6 +292,7 @@ recover(ErrorData *error)
 	bool none = !applying && in_group == 0;
 
 	AbortCurrentTransaction();
+	QueryCancelPending = false;
 	target_abort_group();
 	unseen_rolled_back();
 	forget_group();
@@ -416,6 +417,8 @@ run_lane(int s)
 	uint64 end;
 	const RepMark *mark;
 
+	if (lane->stalled && GetCurrentTimestamp() < lane->retry_at)
+		return false;
 	for (;;)
 	{
 		switch (queue_look(s, &incoming, &end, &mark))
@@ -426,6 +429,7 @@ run_lane(int s)
 				lane->applied = Max(lane->applied, end);
 				lane_applied[s] = lane->applied;
 				current = s;
+				incoming.stamp.hlc = end;
 				check_chain(s, mark);
 				current = -1;
 				lane->touched = true;
@@ -439,8 +443,6 @@ run_lane(int s)
 					queue_pass(s);
 					break;
 				}
-				if (lane->stalled && GetCurrentTimestamp() < lane->retry_at)
-					return false;
 				if (!is_deliverable(&incoming))
 					return false;
 				if (in_group >= limit)
@@ -706,6 +708,7 @@ static bool
 start(Oid database)
 {
 	Identity id = {0, 0, 0};
+	int clients_deadlock_timeout;
 	bool fresh;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
@@ -716,6 +719,7 @@ start(Oid database)
 	if (step_aside_wanted(database))
 		proc_exit(0);
 	pgstat_report_appname("causaldb apply");
+	clients_deadlock_timeout = DeadlockTimeout;
 	set("session_replication_role", "replica");
 	set("search_path", "pg_catalog");
 	set("synchronous_commit", "off");
@@ -748,7 +752,7 @@ start(Oid database)
 	lane_init(node);
 	incoming.dense = dense;
 	queue_init(node);
-	target_init(node);
+	target_init(node, clients_deadlock_timeout);
 	apply_row_init(node);
 	dead_init(node);
 	apply_transaction_init(node);
@@ -787,6 +791,8 @@ causaldb_apply_main(Datum database)
 	{
 		bool busy;
 
+		/* of a wait that is over */
+		QueryCancelPending = false;
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 		{

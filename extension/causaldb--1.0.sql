@@ -480,11 +480,12 @@ COMMENT ON COLUMN causaldb.streams.pending_commits IS 'transactions of this node
 COMMENT ON COLUMN causaldb.streams.pending_pid IS 'the process of the oldest of them';
 
 CREATE VIEW causaldb.apply_waits AS
-	SELECT m.lock_wait_since AS since,
-		m.lock_wait_pid AS pid,
-		m.lock_wait_relation::regclass AS relation
+	SELECT COALESCE(m.lock_wait_since, l.waitstart) AS since,
+		COALESCE(m.lock_wait_pid, (pg_catalog.pg_blocking_pids(m.apply_pid))[1]) AS pid,
+		COALESCE(m.lock_wait_relation, l.relation)::regclass AS relation
 	FROM causaldb.node_status() m
-	WHERE m.lock_wait_since IS NOT NULL;
+		LEFT JOIN pg_catalog.pg_locks l ON l.pid = m.apply_pid AND NOT l.granted
+	WHERE m.lock_wait_since IS NOT NULL OR l.pid IS NOT NULL;
 COMMENT ON VIEW causaldb.apply_waits IS 'the lock that applying waits for, if it waits: since when, for which process, on which table';
 
 -- errors may quote values of rows, in detail and context
@@ -570,16 +571,16 @@ CREATE FUNCTION causaldb.require_stalled(stream int4, "position" int8) RETURNS c
 	LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog AS
 $$
 DECLARE
-	found causaldb.stalled;
+	it causaldb.stalled;
 BEGIN
-	SELECT * INTO found FROM causaldb.stalled s
+	SELECT * INTO it FROM causaldb.stalled s
 		WHERE s.stream = require_stalled.stream AND s.position = require_stalled.position;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'no transaction is stalled at position % of stream %', "position", stream
 			USING ERRCODE = '55000',
 				HINT = 'Type SELECT node, stream, position, message FROM causaldb.stalled; to see those that are.';
 	END IF;
-	RETURN found;
+	RETURN it;
 END
 $$;
 COMMENT ON FUNCTION causaldb.require_stalled(int4, int8) IS 'the stalled transaction, or an error';

@@ -121,6 +121,7 @@ void
 lane_load(void)
 {
 	StreamRow *rows;
+	List *marked;
 	int n;
 	int i;
 
@@ -131,6 +132,7 @@ lane_load(void)
 	omission_load(node);
 	stability_init(node);
 	n = streams_read(&rows);
+	marked = stall_streams();
 	for (i = 0; i < n; i++)
 	{
 		int s = shmem_find_stream(node, rows[i].stream);
@@ -142,6 +144,7 @@ lane_load(void)
 		lanes[s].chain = rows[i].chain;
 		lanes[s].chain_known = rows[i].chain != 0 || rows[i].applied == 0;
 		lanes[s].persisted = lanes[s].applied;
+		lanes[s].marked = list_member_int(marked, rows[i].id);
 		last = store_last_position(rows[i].id, GetActiveSnapshot());
 		if (last > lanes[s].applied)
 		{

@@ -543,7 +543,7 @@ wait_for_something(void)
 	long timeout = Min(guc_heartbeat_interval, ACK_INTERVAL_MS);
 	int i;
 
-	if (node->lock_wait_since != 0)
+	if (watchdog_wanted(node))
 		timeout = Min(timeout, WATCHDOG_MS);
 	set = CreateWaitEventSet(CurrentMemoryContext, npeers + 2);
 	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);

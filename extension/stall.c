@@ -112,6 +112,29 @@ stall_count_crashes(void)
 	end(true);
 }
 
+List *
+stall_streams(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	List *ids = NIL;
+	uint64 i;
+
+	SPI_connect();
+	run("SELECT t.stream FROM causaldb.stall t JOIN causaldb.stream s ON s.id = t.stream WHERE t.position > s.applied",
+		0, NULL, NULL, NULL);
+	for (i = 0; i < SPI_processed; i++)
+	{
+		bool isnull;
+		int32 id = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		ids = lappend_int(ids, id);
+		MemoryContextSwitchTo(old);
+	}
+	SPI_finish();
+	return ids;
+}
+
 bool
 stall_is_aside(int32 stream, uint64 position)
 {

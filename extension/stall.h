@@ -10,6 +10,7 @@
 #ifndef CAUSALDB_STALL_H
 #define CAUSALDB_STALL_H
 
+#include "nodes/pg_list.h"
 #include "utils/elog.h"
 
 #define STALL_CRASHES 3
@@ -24,6 +25,8 @@ extern void stall_clear(int32 stream, uint64 position);
 extern void stall_record(int32 stream, uint64 position, const ErrorData *error, const char *relation);
 /* At the worker's start: tries that were under way were crashes. */
 extern void stall_count_crashes(void);
+/* Ids of streams with a mark above their `applied`. In a transaction. */
+extern List *stall_streams(void);
 /* Set aside by an operator? In a transaction. */
 extern bool stall_is_aside(int32 stream, uint64 position);
 /* An error of ours, for a transaction that is not tried any more. */

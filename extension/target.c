@@ -30,8 +30,9 @@
 #include "identity.h"
 #include "target.h"
 
-/* locks held longer than this make us look before we wait: clients that
- * wait for us may be about to run their deadlock check */
+/* locks held longer than this, or than half the deadlock_timeout of clients,
+ * make us look before we wait: clients that wait for us may be about to run
+ * their deadlock check */
 #define HOLD_BEFORE_LOOK_MS 500
 
 static NodeShared *node;
@@ -39,12 +40,14 @@ static HTAB *targets = NULL; /* of the open group */
 static MemoryContext group_context;
 static bool alone;
 static TimestampTz alone_since;
+static int hold_before_look_ms = HOLD_BEFORE_LOOK_MS;
 static TransactionId blocker = InvalidTransactionId;
 
 void
-target_init(NodeShared *n)
+target_init(NodeShared *n, int clients_deadlock_timeout_ms)
 {
 	node = n;
+	hold_before_look_ms = Min(HOLD_BEFORE_LOOK_MS, clients_deadlock_timeout_ms / 2);
 	group_context = AllocSetContextCreate(TopMemoryContext, "causaldb apply group", ALLOCSET_DEFAULT_SIZES);
 }
 
@@ -226,7 +229,7 @@ have_waiters(void)
 static void
 before_wait(Relation rel, TransactionId xid)
 {
-	bool long_held = alone && TimestampDifferenceExceeds(alone_since, GetCurrentTimestamp(), HOLD_BEFORE_LOOK_MS);
+	bool long_held = alone && TimestampDifferenceExceeds(alone_since, GetCurrentTimestamp(), hold_before_look_ms);
 
 	blocker = xid;
 	if (!alone || (long_held && have_waiters()))

@@ -42,7 +42,7 @@ typedef struct Target
 	ExprState **defaults; /* by attribute, of those not replicated */
 } Target;
 
-extern void target_init(NodeShared *node);
+extern void target_init(NodeShared *node, int clients_deadlock_timeout_ms);
 /* Around a group: its targets are closed at its end. `alone`: the group has
  * one transaction only, so it may wait. */
 extern void target_begin_group(void);

@@ -15,6 +15,8 @@
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -62,20 +64,25 @@ watchdog_in_cycle(int32 pid)
 	return cycle;
 }
 
+bool
+watchdog_wanted(NodeShared *node)
+{
+	PGPROC *proc = node->apply_pid != 0 ? BackendPidGetProc(node->apply_pid) : NULL;
+
+	return proc && proc->waitStatus == PROC_WAIT_STATUS_WAITING;
+}
+
 void
 watchdog_look(NodeShared *node)
 {
-	int32 pid;
+	int32 pid = node->apply_pid;
 
-	if (node->lock_wait_since == 0)
-		return;
-	pid = node->apply_pid;
-	if (pid == 0 || !watchdog_in_cycle(pid))
+	if (!watchdog_wanted(node) || !watchdog_in_cycle(pid))
 		return;
 
 	/* it may have got its lock meanwhile: a cancel then costs one retry */
 	LWLockAcquire(&node->lock, LW_SHARED);
-	if (node->apply_pid == pid && node->lock_wait_since != 0)
+	if (node->apply_pid == pid && watchdog_wanted(node))
 		kill(pid, SIGINT);
 	LWLockRelease(&node->lock);
 }

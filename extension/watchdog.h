@@ -14,6 +14,8 @@
  * waits for. Looks at the lock tables once for each process on the way. */
 extern bool watchdog_in_cycle(int32 pid);
 /* Cancels what the apply worker does if it waits in a cycle. */
+/* The apply worker waits for some lock, so that a look is due soon. */
+extern bool watchdog_wanted(NodeShared *node);
 extern void watchdog_look(NodeShared *node);
 
 #endif
