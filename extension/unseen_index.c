@@ -64,7 +64,8 @@ static uint64 upto[REP_MAX_STREAMS];
 static uint64 commits_read; /* node->commits when our own stream was read */
 static const uint64 *group_applied;
 static int group_streams;
-static bool spilled; /* causaldb.log_key has rows */
+static bool looked; /* whether causaldb.log_key had rows when we began */
+static bool spilled; /* it has */
 static bool group_spilled; /* some of them by the open group */
 static bool truncates; /* some may be indexed */
 /* positions of our own stream above its upto that have been read already */
@@ -102,7 +103,7 @@ unseen_index_init(NodeShared *n)
 	if (index_context == NULL)
 		index_context = AllocSetContextCreate(TopMemoryContext, "causaldb unseen", ALLOCSET_DEFAULT_SIZES);
 	read_anew();
-	spilled = truncates = true; /* until a look says otherwise */
+	looked = spilled = truncates = false;
 }
 
 void
@@ -137,6 +138,27 @@ unseen_index_hash(Oid relid, uint64 hash)
 }
 
 /* ------------------------------------------------------------ spilling */
+
+/*
+ * Only this process writes causaldb.log_key, so one look tells whether it is
+ * worth a search for every change; mostly it is empty.
+ */
+static void
+look_for_spilled(void)
+{
+	Relation rel;
+	TableScanDesc scan;
+
+	if (likely(looked))
+		return;
+	rel = table_open(identity_table("log_key"), AccessShareLock);
+	scan = table_beginscan(rel, SnapshotAny, 0, NULL);
+	if (heap_getnext(scan, ForwardScanDirection) != NULL)
+		spilled = truncates = true; /* what is in there may be one */
+	table_endscan(scan);
+	table_close(rel, AccessShareLock);
+	looked = true;
+}
 
 static void
 spill_key(Relation rel, uint64 hash, int slot, uint64 position, int32 chunk)
@@ -523,6 +545,7 @@ unseen_index_places(uint64 hash, const Incoming *t, bool adding, Places *places)
 			if (!(t && unseen_index_has_seen(t, entries[i - 1].slot, entries[i - 1].position)))
 				add_place(places, entries[i - 1].slot, entries[i - 1].position, NO_CHUNK);
 	}
+	look_for_spilled();
 	if (spilled)
 		spilled_places(t, hash, places);
 	if (places->n < 2)
@@ -537,5 +560,6 @@ unseen_index_places(uint64 hash, const Incoming *t, bool adding, Places *places)
 bool
 unseen_index_has_truncates(void)
 {
+	look_for_spilled();
 	return truncates;
 }
