@@ -37,7 +37,7 @@ static RepField *field_values;
 /* for errors: where we are */
 static const Incoming *at_transaction;
 static uint32 at_change;
-static char at_relation[NAMEDATALEN * 2 + 8];
+static const RepDescriptor *at_descriptor; /* NULL: not at a change of rows */
 
 void
 apply_transaction_init(NodeShared *n)
@@ -53,7 +53,7 @@ apply_transaction_init(NodeShared *n)
 const char *
 apply_transaction_relation(void)
 {
-	return at_relation[0] ? at_relation : NULL;
+	return at_descriptor ? catalog_descriptor_name(at_descriptor) : NULL;
 }
 
 static void
@@ -63,7 +63,8 @@ say_where(void *arg)
 	if (at_transaction == NULL)
 		return;
 	errcontext("applying change %u%s%s of transaction " UINT64_FORMAT " of node %u",
-			   at_change, at_relation[0] ? " on " : "", at_relation,
+			   at_change, at_descriptor ? " on " : "",
+			   at_descriptor ? catalog_descriptor_name(at_descriptor) : "",
 			   at_transaction->stamp.hlc, at_transaction->stamp.stream.node);
 }
 
@@ -152,7 +153,7 @@ apply_payload(const Incoming *t, const void *bytes, size_t len, ApplyEffects *ef
 			named = catalog_descriptor(p.descriptors[d]);
 			if (named == NULL)
 				ereport(ERROR, (errcode(ERRORS_MALFORMED), errmsg("a peer named a descriptor it never sent")));
-			strlcpy(at_relation, catalog_descriptor_name(named), sizeof(at_relation));
+			at_descriptor = named;
 			if (!t->aside)
 				a = catalog_apply(p.descriptors[d]);
 		}
@@ -245,7 +246,7 @@ apply_transaction(const Incoming *t, uint64 *chain, ApplyEffects *effects)
 
 	at_transaction = t;
 	at_change = 0;
-	at_relation[0] = '\0';
+	at_descriptor = NULL;
 	error_context_stack = &callback;
 
 	check_skew(t);
@@ -255,7 +256,7 @@ apply_transaction(const Incoming *t, uint64 *chain, ApplyEffects *effects)
 		*chain = apply_chunks(t, *chain, effects);
 	else
 		apply_payload(t, t->payload, t->payload_len, effects);
-	at_relation[0] = '\0';
+	at_descriptor = NULL;
 	insert_log_row(t);
 	/* the next transaction of the group may not have seen this one */
 	CommandCounterIncrement();
