@@ -16,7 +16,7 @@
 
 #define CONNECT_TIMEOUT_MS 5000
 #define FIRST_RETRY_MS 100
-#define LAST_RETRY_MS 2000
+#define LAST_RETRY_MS 500
 
 /* results that are still to come before the link is up */
 enum
