@@ -61,7 +61,7 @@ rep_raft_on_snapshot(RepRaft *r, const RepRaftMessage *m)
 	rep_raft_reset_election_timer(r);
 	if (!rep_raft_members_valid(m->base->members, m->base->nmembers,
 								r->o.max_members) ||
-		m->base->nhorizon > r->base_horizon.cap)
+		m->base->nhorizon > r->base_horizon.cap || m->base->term > r->term)
 		return;
 
 	if (m->base->index <= r->commit)

@@ -43,9 +43,12 @@ rep_raft_message(RepRaft *r, RepRaftMessageType type, uint32_t to)
 void
 rep_raft_send(RepRaft *r, const RepRaftMessage *m, uint64_t after)
 {
-	RepRaftAction *a = rep_raft_act(r, REP_ACT_SEND);
+	RepRaftAction *a;
 
 	/* the term it speaks in has to be durable too */
+	if (r->dirty_state && !REP_BUG(23))
+		rep_raft_flush(r);
+	a = rep_raft_act(r, REP_ACT_SEND);
 	if (r->state_persist > r->durable && r->state_persist > after)
 		after = r->state_persist;
 	a->after = after > r->durable ? after : 0;
@@ -308,30 +311,28 @@ rep_raft_entries_valid(const RepRaft *r, const RepRaftMessage *m)
 }
 
 /*
- * Puts the message's entries after its `index`, where our logs agree; returns
- * the last index up to which they agree then.
+ * Puts the message's entries into our log, which agrees with the sender's at
+ * the message's `index` or up to what is committed here; returns the last
+ * index up to which they agree then.
  */
 uint64_t
 rep_raft_take_entries(RepRaft *r, const RepRaftMessage *m)
 {
-	uint64_t last = m->index;
+	uint64_t last = m->index > r->commit ? m->index : r->commit;
 
 	for (uint32_t i = 0; i < m->nentries; i++)
 	{
 		const RepRaftEntry *e = &m->entries[i];
 
-		if (e->index <= r->log.last)
-		{
-			if (rep_raft_log_term(&r->log, e->index) == e->term)
-			{
-				last = e->index;
-				continue;
-			}
-			if (e->index <= r->commit)
-				break;
+		if (e->index <= last)
+			continue;
+		if (e->index <= r->log.last &&
+			rep_raft_log_term(&r->log, e->index) != e->term)
 			rep_raft_cut_log(r, e->index);
-		}
-		if (!rep_raft_append_entry(r, e))
+		/* a peer's terms are not ours to assert */
+		if (e->index > r->log.last &&
+			(e->term < rep_raft_log_last_term(&r->log) ||
+			 !rep_raft_append_entry(r, e)))
 			break;
 		last = e->index;
 	}

@@ -14,12 +14,16 @@
 
 #include <assert.h>
 
+static void decide(RepRaft *r);
+
 /* At least as long as ours: last term first, then length (section 3.6.1). */
 static bool
 up_to_date(const RepRaft *r, const RepRaftMessage *m)
 {
 	uint64_t term = rep_raft_log_last_term(&r->log);
 
+	if (REP_BUG(5))
+		return true;
 	if (m->log_term != term)
 		return m->log_term > term;
 	return m->index >= r->log.last;
@@ -102,6 +106,30 @@ become_leader(RepRaft *r)
 	r->leader_news = true;
 }
 
+void
+rep_raft_campaign(RepRaft *r, bool transfer)
+{
+	if (!rep_raft_is_voter(r, r->o.node) || r->role == REP_RAFT_LEADER)
+		return;
+	r->leader_news |= r->leader != 0;
+	r->role = REP_RAFT_CANDIDATE;
+	r->leader = 0;
+	r->transfer_vote = transfer;
+	rep_raft_set_state(r, r->term + 1, r->o.node);
+	rep_raft_flush(r);
+	r->self_voted = false;
+	r->self_vote_persist = r->state_persist;
+	clear_ballots(r);
+	rep_raft_reset_election_timer(r);
+	ask_votes(r, REP_MSG_VOTE, 0, r->state_persist);
+	if (REP_BUG(17) && r->self != NULL)
+	{
+		r->self_voted = true;
+		r->self->ballot = REP_BALLOT_GRANTED;
+		decide(r);
+	}
+}
+
 static void
 decide(RepRaft *r)
 {
@@ -132,24 +160,6 @@ stand_for_prevote(RepRaft *r)
 	rep_raft_reset_election_timer(r);
 	ask_votes(r, REP_MSG_PREVOTE, r->term + 1, 0);
 	decide(r);
-}
-
-void
-rep_raft_campaign(RepRaft *r, bool transfer)
-{
-	if (!rep_raft_is_voter(r, r->o.node) || r->role == REP_RAFT_LEADER)
-		return;
-	r->leader_news |= r->leader != 0;
-	r->role = REP_RAFT_CANDIDATE;
-	r->leader = 0;
-	r->transfer_vote = transfer;
-	rep_raft_set_state(r, r->term + 1, r->o.node);
-	rep_raft_flush(r);
-	r->self_voted = false;
-	r->self_vote_persist = r->state_persist;
-	clear_ballots(r);
-	rep_raft_reset_election_timer(r);
-	ask_votes(r, REP_MSG_VOTE, 0, r->state_persist);
 }
 
 void
@@ -200,8 +210,7 @@ rep_raft_on_vote(RepRaft *r, const RepRaftMessage *m)
 {
 	RepRaftMessage *a = rep_raft_message(r, REP_MSG_VOTE_ANSWER, m->from);
 	bool grant = !r->disk_bad && r->role != REP_RAFT_LEADER &&
-				 (r->vote == 0 || r->vote == m->from) &&
-				 (up_to_date(r, m) || REP_BUG(5));
+				 (r->vote == 0 || r->vote == m->from) && up_to_date(r, m);
 
 	if (grant && r->vote == 0)
 	{

@@ -232,7 +232,7 @@ decide(RepRaft *r, const RepRaftWaiting *w)
 	uint64_t key = 0;
 	uint64_t index = 0;
 
-	if (!rep_raft_established(r) && !REP_BUG(17))
+	if (!rep_raft_established(r))
 		return WAIT_TERM;
 	if (answer_from_log(r, w))
 		return DECIDED;

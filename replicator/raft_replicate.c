@@ -254,32 +254,26 @@ reject_append(RepRaft *r, const RepRaftMessage *m)
 void
 rep_raft_on_append(RepRaft *r, const RepRaftMessage *m)
 {
-	uint64_t last = r->commit;
-	uint64_t want = 0;
+	uint64_t last;
 	RepRaftMessage *a;
 
 	if (!follow(r, m) || !rep_raft_entries_valid(r, m))
 		return;
 
-	if (m->index >= r->commit)
-	{
-		if (m->index > r->log.last ||
-			(rep_raft_log_term(&r->log, m->index) != m->log_term &&
-			 !REP_BUG(6)))
-		{
-			reject_append(r, m);
-			return;
-		}
-		last = rep_raft_take_entries(r, m);
-		want = m->index + m->nentries;
-		rep_raft_flush(r);
-		rep_raft_set_commit(r, m->commit < last ? m->commit : last);
-	}
-
 	/* what is committed here is in its log too */
+	if (m->index > r->log.last ||
+		(m->index >= r->commit && !REP_BUG(6) &&
+		 rep_raft_log_term(&r->log, m->index) != m->log_term))
+	{
+		reject_append(r, m);
+		return;
+	}
+	last = rep_raft_take_entries(r, m);
+	rep_raft_flush(r);
+	rep_raft_set_commit(r, m->commit < last ? m->commit : last);
 	a = append_answer(r, m->from, m->held_version);
 	a->index = last;
-	a->hint = want;
+	a->hint = m->index + m->nentries;
 	rep_raft_send(r, a, REP_BUG(4) ? 0 : rep_raft_log_after(&r->log, last));
 }
 
