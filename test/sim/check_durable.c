@@ -2,7 +2,8 @@
  * check_durable.c
  *		Nothing acknowledged is lost: a committed entry is durable on a
  *		majority of the voters when it is first called committed, and at rest
- *		every member has applied what clients were told.
+ *		every member has applied what clients were told. And no node speaks in
+ *		a term that it could forget.
  */
 #include "sim.h"
 
@@ -36,6 +37,15 @@ check_durable(Sim *sim, SimNode *n, uint64_t index)
 		sim_fail(sim, "durability",
 				 "entry %lu called committed by node %u, durable on %u of %u",
 				 (unsigned long) index, n->id, have, voters);
+}
+
+void
+check_durable_term(Sim *sim, const SimNode *n, uint64_t term)
+{
+	if (term > n->disk.term)
+		sim_fail(sim, "durability",
+				 "node %u speaks in term %lu, durable is %lu", n->id,
+				 (unsigned long) term, (unsigned long) n->disk.term);
 }
 
 void

@@ -23,12 +23,13 @@ static const char *const mutant_names[] = {
 	"votes are given although a leader was just heard, under a lease",
 	"a stamp a day ahead is accepted",
 	"copies out of order are taken, refusals of old tries believed",
-	"verdicts are given before an own-term entry is committed",
+	"a candidate counts its own vote before it is durable",
 	"a second membership change does not wait for the first",
 	"the leader counts its own entries before they are durable",
 	"a cut log leaves old persists vouching for what was cut",
 	"a heartbeat commits what the follower is not known to have",
 	"learners count for commit",
+	"a term is told before it is durable",
 };
 
 #endif

@@ -265,6 +265,7 @@ typedef struct SimMessage
 	uint32_t size;
 	uint32_t copies;
 	uint32_t next_free;
+	uint64_t term; /* of its sender */
 	uint32_t nops;
 	uint32_t ops[64];           /* payloads of the entries, in their order */
 	uint32_t seen[SIM_STREAMS]; /* OFFER; SNAPSHOT: what the source holds */
@@ -344,6 +345,10 @@ typedef struct Sim
 	uint32_t first_voters;
 	uint32_t batch_entries;
 	uint32_t max_inflight;
+	bool slow_votes;  /* votes travel long, and voters fall after them */
+	bool figure8;     /* leaders fall between two of their first appends */
+	bool lease_probe; /* leaders are cut from one follower, little is logged */
+	uint64_t fall_within; /* of becoming leader */
 	uint32_t kill_share;  /* permille of new leaders that soon fall */
 	uint32_t write_share; /* permille of client operations */
 
@@ -433,12 +438,14 @@ extern void sim_client_verdict(Sim *sim, SimNode *n, const RepRaftAction *a);
 extern void sim_client_read_ready(Sim *sim, SimNode *n, uint64_t id,
 								  uint64_t index);
 extern void sim_client_applied(Sim *sim, SimNode *n);
+/* Somebody leads now: who waits for a verdict asks again soon. */
+extern void sim_client_leader(Sim *sim, SimNode *n);
 extern void sim_client_crash(Sim *sim, SimNode *n);
 extern void sim_client_begin(Sim *sim, SimNode *n);
 
 /* sim_fault.c */
 extern void sim_fault(Sim *sim);
-extern void sim_fall(Sim *sim, uint32_t node);
+extern void sim_fall(Sim *sim, const SimEvent *ev);
 extern void sim_heal(Sim *sim);
 extern void sim_operator(Sim *sim);
 extern SimNode *sim_leader(Sim *sim);
@@ -450,6 +457,7 @@ extern void check_matching(Sim *sim, SimNode *n, uint64_t index,
 extern void check_leader(Sim *sim, SimNode *n);
 extern void check_machine(Sim *sim, SimNode *n, uint64_t upto);
 extern void check_durable(Sim *sim, SimNode *n, uint64_t index);
+extern void check_durable_term(Sim *sim, const SimNode *n, uint64_t term);
 extern void check_durable_at_rest(Sim *sim);
 extern void check_deps(Sim *sim, SimNode *n, uint64_t index);
 extern void check_once_committed(Sim *sim, uint64_t index);

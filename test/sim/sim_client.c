@@ -49,6 +49,14 @@ sim_client_crash(Sim *sim, SimNode *n)
 	}
 }
 
+void
+sim_client_leader(Sim *sim, SimNode *n)
+{
+	for (uint32_t i = 0; i < SIM_CLIENTS; i++)
+		if (n->clients[i].state == CLIENT_WRITES && sim_chance(sim, 700))
+			timer(sim, n, &n->clients[i], sim_below(sim, 20 * MS));
+}
+
 static RepRaftEntry
 proposal(const SimOp *op, RepRaftEntryKind kind)
 {

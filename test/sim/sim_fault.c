@@ -32,14 +32,19 @@ sim_leader(Sim *sim)
 }
 
 static void
-crash(Sim *sim, SimNode *n)
+crash_for(Sim *sim, SimNode *n, uint64_t down)
 {
 	/* a restart needs a stream of its own */
 	if (n == NULL || sim->nstreams + SIM_NODES >= SIM_STREAMS)
 		return;
 	sim_node_crash(sim, n);
-	sim_schedule(sim, sim->now + 20 * MS + sim_below(sim, 2 * SECOND),
-				 SIM_RESTART, n->id, n->boot, 0);
+	sim_schedule(sim, sim->now + down, SIM_RESTART, n->id, n->boot, 0);
+}
+
+static void
+crash(Sim *sim, SimNode *n)
+{
+	crash_for(sim, n, 20 * MS + sim_below(sim, 2 * SECOND));
 }
 
 static void
@@ -91,14 +96,29 @@ cut_halves(Sim *sim)
 				sim->cut[a][b] = true;
 }
 
-/* The leader and one other do not hear each other; both hear the rest. */
+/* A voter and the leader do not hear each other; both hear the rest. */
 static void
 cut_leader_from_one(Sim *sim, uint32_t leader)
 {
-	uint32_t b = 1 + (uint32_t) sim_below(sim, SIM_NODES);
+	uint32_t b = sim->members[sim_below(sim, sim->nmembers)].node;
 
 	sim->cut[leader][b] = true;
 	sim->cut[b][leader] = sim_chance(sim, 700);
+}
+
+/* A follower stands for election while the others still hear the leader. */
+static void
+probe_lease(Sim *sim)
+{
+	SimNode *leader = sim_leader(sim);
+
+	sim_heal(sim);
+	if (leader == NULL)
+		return;
+	sim->counts.cuts++;
+	cut_leader_from_one(sim, leader->id);
+	sim_schedule(sim, sim->now + 400 * MS + sim_below(sim, 300 * MS), SIM_HEAL,
+				 0, 0, 0);
 }
 
 static void
@@ -185,18 +205,22 @@ transfer(Sim *sim)
 	sim_node_step(sim, n, &ev);
 }
 
-/* A leader that has just won goes down, or silent. */
+/* Who has just won, or voted, goes down, or silent. */
 void
-sim_fall(Sim *sim, uint32_t node)
+sim_fall(Sim *sim, const SimEvent *ev)
 {
-	if (sim->quiet_phase || !sim->nodes[node].up)
+	SimNode *n = &sim->nodes[ev->node];
+
+	if (sim->quiet_phase || !n->up || n->boot != ev->arg)
 		return;
-	if (sim_chance(sim, 600))
-		crash(sim, &sim->nodes[node]);
+	if (sim->slow_votes)
+		crash_for(sim, n, 1 + sim_below(sim, 40 * MS));
+	else if (sim_chance(sim, sim->figure8 ? 200 : 600))
+		crash(sim, n);
 	else
 	{
 		sim->counts.cuts++;
-		cut_node(sim, node);
+		cut_node(sim, ev->node);
 		sim_schedule(sim, sim->now + 50 * MS + sim_below(sim, SECOND), SIM_HEAL,
 					 0, 0, 0);
 	}
@@ -209,7 +233,9 @@ sim_fault(Sim *sim)
 
 	if (sim->quiet_phase)
 		return;
-	if (dice < 120)
+	if (sim->lease_probe && sim_chance(sim, 800))
+		probe_lease(sim);
+	else if (dice < 120)
 		crash(sim, any_node(sim));
 	else if (dice < 200)
 		crash(sim, sim_leader(sim));

@@ -188,6 +188,43 @@ choose_weather(Sim *sim)
 	sim->lease = sim_chance(sim, 300);
 	sim->steady_jumps = !sim->lease && sim_chance(sim, 300);
 	sim->write_share = 250 + (uint32_t) sim_below(sim, 400);
+	sim->slow_votes = sim_chance(sim, 120);
+	sim->figure8 = !sim->slow_votes && sim_chance(sim, 120);
+	sim->fall_within = 40 * MS + 4 * sim->delay;
+	sim->lease_probe = false;
+	if (sim->slow_votes)
+	{
+		sim->first_voters = sim_chance(sim, 700) ? 3 : 5;
+		sim->kill_share = 800;
+		sim->fall_within = 3 * MS;
+		sim->fault_every = 4 * SECOND;
+	}
+	if (sim->lease && sim_chance(sim, 600))
+	{
+		/* quick enough to write elsewhere while an old lease may still hold */
+		sim->delay = 200 + sim_below(sim, 2 * MS);
+		sim->disk_delay = 100 + sim_below(sim, MS);
+		sim->think = MS + sim_below(sim, 8 * MS);
+		sim->fault_every = 300 * MS;
+		/* a node cut off has a chance only if nothing was logged since */
+		sim->lease_probe = sim_chance(sim, 700);
+		sim->write_share = sim->lease_probe ? 4 : 250;
+		sim->fault_every = 1500 * MS;
+		sim->first_voters = 3;
+		sim->kill_share = 0;
+	}
+	if (sim->figure8)
+	{
+		sim->first_voters = 3;
+		sim->batch_entries = 1;
+		sim->max_inflight = 1;
+		sim->kill_share = 850;
+		sim->loss = 0;
+		sim->delay = MS + sim_below(sim, 6 * MS);
+		sim->disk_delay = MS + sim_below(sim, 4 * MS);
+		sim->fault_every = 4 * SECOND;
+		sim->fall_within = 3 * sim->delay + 2 * sim->disk_delay;
+	}
 }
 
 static void
@@ -244,7 +281,7 @@ begin_episode(Sim *sim, uint64_t seed)
 	first_members(sim);
 	for (uint32_t i = 1; i <= sim->first_voters; i++)
 		sim_node_start(sim, &sim->nodes[i]);
-	sim_schedule(sim, SECOND, SIM_FAULT, 0, 0, 0);
+	sim_schedule(sim, 600 * MS, SIM_FAULT, 0, 0, 0);
 	sim_schedule(sim, SECOND, SIM_OPERATOR, 0, 0, 0);
 }
 
@@ -330,7 +367,7 @@ run_event(Sim *sim, const SimEvent *ev)
 
 	sim->now = ev->at;
 	if (ev->kind == SIM_FALL)
-		sim_fall(sim, ev->node);
+		sim_fall(sim, ev);
 	else if (ev->kind == SIM_FAULT)
 		sim_fault(sim);
 	else if (ev->kind == SIM_HEAL)
@@ -463,7 +500,7 @@ static bool
 enough(const SimCounts *c)
 {
 	const Minimum minima[] = {
-		{ "elections", c->elections, 600 },
+		{ "elections", c->elections, 400 },
 		{ "commits", c->commits, 10000 },
 		{ "conflicts", c->conflicts, 800 },
 		{ "crashes", c->crashes, 300 },

@@ -92,10 +92,23 @@ deliver_later(Sim *sim, uint32_t slot)
 	const SimMessage *m = &sim->messages[slot];
 	uint64_t delay = 100 + sim_below(sim, sim->delay);
 
+	if (sim->slow_votes && m->kind == MESSAGE_ENGINE &&
+		m->bytes[1] == REP_MSG_VOTE)
+		delay += sim_below(sim, 450 * MS);
 	/* a few take much longer, past elections and retries */
 	if (sim_chance(sim, 10))
 		delay += sim_below(sim, sim_chance(sim, 100) ? 3 * SECOND : 200 * MS);
 	sim_schedule(sim, sim->now + delay, SIM_DELIVER, m->to, slot, 0);
+}
+
+/* Rivals stay candidates only while the winner is not heard. */
+static bool
+leader_unheard(Sim *sim, const SimMessage *m)
+{
+	return sim->slow_votes && !sim->quiet_phase && m->kind == MESSAGE_ENGINE &&
+		   (m->bytes[1] == REP_MSG_HEARTBEAT ||
+			m->bytes[1] == REP_MSG_APPEND) &&
+		   sim_chance(sim, 600);
 }
 
 void
@@ -104,7 +117,7 @@ sim_message_send(Sim *sim, uint32_t slot)
 	SimMessage *m = &sim->messages[slot];
 
 	sim->counts.messages++;
-	if (sim->cut[m->from][m->to] ||
+	if (sim->cut[m->from][m->to] || leader_unheard(sim, m) ||
 		(!sim->quiet_phase && sim_chance(sim, sim->loss)))
 	{
 		sim->counts.lost++;

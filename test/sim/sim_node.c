@@ -191,6 +191,7 @@ pack(Sim *sim, SimNode *n, const RepRaftMessage *m)
 	s->kind = MESSAGE_ENGINE;
 	s->from = m->from;
 	s->to = m->to;
+	s->term = m->term;
 	rep_writer_init(&w, s->bytes, sizeof(s->bytes));
 	rep_raft_message_encode(m, &w);
 	if (w.full || m->nentries > 64)
@@ -234,14 +235,25 @@ defer(Sim *sim, SimNode *n, uint64_t after)
 }
 
 static void
+leave(Sim *sim, SimNode *n, uint32_t slot)
+{
+	check_durable_term(sim, n, sim->messages[slot].term);
+	sim_message_send(sim, slot);
+}
+
+static void
 act_send(Sim *sim, SimNode *n, const RepRaftAction *a)
 {
 	uint32_t slot = pack(sim, n, a->message);
 
+	if (sim->slow_votes && a->message->type == REP_MSG_VOTE_ANSWER &&
+		!a->message->reject && sim_chance(sim, 500))
+		sim_schedule(sim, sim->now + sim_below(sim, 30 * MS), SIM_FALL, n->id,
+					 n->boot, 0);
 	if (a->after > n->persist_done)
 		defer(sim, n, a->after)->message = slot;
 	else
-		sim_message_send(sim, slot);
+		leave(sim, n, slot);
 }
 
 static void
@@ -261,13 +273,15 @@ act_leader(Sim *sim, SimNode *n, const RepRaftAction *a)
 	n->role = a->role;
 	n->leader = a->node;
 	n->term = a->term;
+	if (a->node != 0)
+		sim_client_leader(sim, n);
 	if (a->role != REP_RAFT_LEADER)
 		return;
 	sim_trace(sim, "node %u leads term %lu", n->id, (unsigned long) a->term);
 	sim->counts.elections++;
 	if (sim_chance(sim, sim->kill_share))
-		sim_schedule(sim, sim->now + sim_below(sim, 40 * MS + 4 * sim->delay),
-					 SIM_FALL, n->id, n->boot, 0);
+		sim_schedule(sim, sim->now + sim_below(sim, sim->fall_within), SIM_FALL,
+					 n->id, n->boot, 0);
 	check_election(sim, n);
 	check_leader(sim, n);
 }
@@ -364,7 +378,7 @@ sim_node_sync(Sim *sim, SimNode *n)
 		SimDeferred *d = &n->outbox[n->outbox_head];
 
 		if (d->commit == 0)
-			sim_message_send(sim, d->message);
+			leave(sim, n, d->message);
 		else if (d->commit > n->known_commit)
 			n->known_commit = d->commit;
 		n->outbox_head = (n->outbox_head + 1) % SIM_OUTBOX;
