@@ -567,7 +567,9 @@ clock_seconds(void)
 int
 main(int argc, char **argv)
 {
-	Sim *sim = need(sizeof(Sim));
+	/* static, so that what it points to is never taken for a leak */
+	static Sim everything;
+	Sim *sim = &everything;
 	uint64_t seed = (uint64_t) time(NULL) % 1000000 * 1000;
 	uint64_t steps = 1000000;
 	double seconds = 0;
