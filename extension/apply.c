@@ -558,6 +558,8 @@ take_frame(const void *frame, size_t len)
 		MemoryContextSwitchTo(pass_context);
 	}
 	slot = slot_for(interval.stream);
+	if (slot >= 0 && BREAK("out_of_band_ack"))
+		stability_mark(slot, &interval.mark); /* before what it speaks of */
 	if (slot >= 0)
 		(void) queue_put(slot, frame, len);
 }

@@ -3,11 +3,15 @@
 # merging field by field promises. Seed and length of the random part:
 #
 #	CAUSALDB_SEED=7 CAUSALDB_ROUNDS=200 test/run -j 1 -v test/t/031_merge_nodes.pl
+#
+# With CAUSALDB_BREAK, a list for causaldb.break, the random part makes those
+# mistakes and must see nodes differ.
 use CausaldbTest;
 use CausaldbApart;
 
 my $seed = $ENV{CAUSALDB_SEED} // time % 100_000;
 my $rounds = $ENV{CAUSALDB_ROUNDS} // 10;
+my $break = $ENV{CAUSALDB_BREAK};
 my @policies = qw(update_wins delete_wins last_write);
 
 note("CAUSALDB_SEED=$seed CAUSALDB_ROUNDS=$rounds");
@@ -45,6 +49,7 @@ sub merges
 	my ($name, $before, $writes, $want) = @_;
 	my @apart;
 
+	return if $break;
 	begin_with($before);
 	for (my $i = 0; $i < @$writes; $i += 2)
 	{
@@ -80,11 +85,14 @@ $_->run('DELETE FROM causaldb.conflict') foreach @nodes;
 merges('of one field the larger stamp wins', "(1, 'a', 'b', 0)",
 	[ 1 => "UPDATE t SET a = 'first'", 3 => "UPDATE t SET a = 'second'" ],
 	'1|second|b|0');
-ok((grep { /update_origin_differs\|second\|first\|n3\|n1/ }
-	  conflicts_of("relation = 'public.update_wins' AND column_name = 'a'")) > 0,
-	'the loser is in causaldb.conflicts, with both nodes');
-is(join('', conflicts_of("relation <> 'public.update_wins' AND column_name = 'b'")), '',
-	'what did not conflict is not');
+if (!$break)
+{
+	ok((grep { /update_origin_differs\|second\|first\|n3\|n1/ }
+		  conflicts_of("relation = 'public.update_wins' AND column_name = 'a'")) > 0,
+		'the loser is in causaldb.conflicts, with both nodes');
+	is(join('', conflicts_of("relation <> 'public.update_wins' AND column_name = 'b'")), '',
+		'what did not conflict is not');
+}
 
 merges('counters add up', "(1, 'a', 'b', 10)",
 	[ 1 => 'UPDATE t SET n = n + 1', 2 => 'UPDATE t SET n = n + 20',
@@ -95,7 +103,7 @@ merges('update against delete', "(1, 'a', 'b', 5)",
 	[ 1 => "UPDATE t SET a = 'kept'", 2 => 'DELETE FROM t' ],
 	{ update_wins => '1|kept|b|5', delete_wins => '', last_write => '' });
 is($n2->run('SELECT untagged FROM update_wins'), 'here',
-	'a revived row has defaults where nothing is tagged');
+	'a revived row has defaults where nothing is tagged') unless $break;
 
 merges('delete against update', "(1, 'a', 'b', 5)",
 	[ 2 => 'DELETE FROM t', 1 => 'UPDATE t SET n = n + 1' ],
@@ -184,11 +192,22 @@ sub one_transaction
 	return join(';', 'BEGIN', @sql, 'COMMIT') . ';';
 }
 
+if ($break)
+{
+	$_->set_break($break) foreach @nodes;
+}
 begin_with("(1, 'a', 'b', 0), (2, 'a', 'b', 0), (3, 'a', 'b', 0)");
-is(random_rounds(\@nodes,
-		rounds => $rounds, clients => 2, transactions => 40,
-		transaction => \&one_transaction, tables => \@policies),
-	$rounds, "nodes agree after each of $rounds random rounds");
+my $good = random_rounds(
+	\@nodes,
+	rounds => $rounds, clients => 2, transactions => 40,
+	transaction => \&one_transaction, tables => \@policies);
+if ($break)
+{
+	ok($good < $rounds, "mistake $break is seen, after $good good rounds");
+	done_testing();
+	exit;
+}
+is($good, $rounds, "nodes agree after each of $rounds random rounds");
 is($_->run('SELECT count(*) FROM causaldb.stalled'), 0, 'nothing is stalled on ' . $_->name)
   foreach @nodes;
 
