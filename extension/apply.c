@@ -28,6 +28,7 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
+#include "storage/procarray.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
@@ -183,19 +184,25 @@ forget_group(void)
 		lane->chain = lane->chain_before;
 		lane->chain_known = lane->chain_known_before;
 		lane->touched = false;
+		lane->has_fresh = false;
 		lane->last_position = 0;
 	}
 	in_group = 0;
 }
 
-/* A stream forked: the same position, another content. */
-static void
-check_chain(int s, const RepMark *mark)
+/* At `end` the stream has other content here than where it was written. */
+static bool
+is_forked(int s, uint64 end, const RepMark *mark)
 {
 	Lane *lane = &lanes[s];
 
-	if (!lane->chain_known || mark->chain == 0 || mark->closed != lane->applied || mark->chain == lane->chain)
-		return;
+	return lane->chain_known && mark->chain != 0 && mark->closed == Max(lane->applied, end) &&
+		mark->chain != lane->chain;
+}
+
+static void
+refuse_fork(int s, const RepMark *mark)
+{
 	ereport(ERROR,
 			(errcode(ERRCODE_DATA_CORRUPTED),
 			 errmsg("stream " UINT64_FORMAT " of node %u has forked", node->streams[s].id.boot, node->streams[s].id.node),
@@ -239,6 +246,9 @@ commit_group(void)
 			continue;
 		queue_commit(s);
 		shmem_max_u64(&node->streams[s].applied, lane->applied);
+		if (lane->has_fresh && lane->fresh.acked_at > 0)
+			stability_mark(s, &lane->fresh);
+		lane_keep_mark(s);
 		if (lane->last_position)
 		{
 			lane->stalled = lane->marked = false;
@@ -426,14 +436,19 @@ run_lane(int s)
 			case QUEUE_EMPTY:
 				return false;
 			case QUEUE_END:
+				if (is_forked(s, end, mark))
+				{
+					if (in_group > 0)
+						return true; /* what came before stands */
+					current = s;
+					incoming.slot = s;
+					incoming.stamp.hlc = end;
+					refuse_fork(s, mark);
+				}
 				lane->applied = Max(lane->applied, end);
 				lane_applied[s] = lane->applied;
-				current = s;
-				incoming.stamp.hlc = end;
-				check_chain(s, mark);
-				current = -1;
 				lane->touched = true;
-				lane_keep_mark(s, mark);
+				lane_pass_mark(s, mark);
 				queue_pass(s);
 				break;
 			case QUEUE_TRANSACTION:
@@ -503,6 +518,21 @@ run_group(void)
 
 /* ------------------------------------------------------------ frames */
 
+static void
+complain_of_streams(void)
+{
+	static TimestampTz last = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!TimestampDifferenceExceeds(last, now, 60000))
+		return;
+	last = now;
+	ereport(WARNING,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("causaldb takes no more new streams until this server starts again"),
+			 errdetail("Nodes have started %d times since it did, and each start opens a stream.", REP_MAX_STREAMS)));
+}
+
 /* The slot of the frame's stream; a stream nobody has named yet gets a
  * row. -1: it is retired, a peer has yet to learn that. */
 static int
@@ -513,6 +543,11 @@ slot_for(RepStreamId stream)
 
 	if (slot >= 0 || streams_retired(stream, &id))
 		return slot;
+	if (pg_atomic_read_u32(&node->nstreams) >= REP_MAX_STREAMS)
+	{
+		complain_of_streams();
+		return -1;
+	}
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	(void) streams_ensure(stream);
@@ -595,6 +630,7 @@ keep_house(void)
 	lane_persist_idle();
 	if (stability_look())
 	{
+		MemoryContextSwitchTo(pass_context);
 		omission_retire(node);
 		StartTransactionCommand();
 		PushActiveSnapshot(GetTransactionSnapshot());
@@ -740,11 +776,19 @@ start(Oid database)
 
 	node = shmem_node();
 	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
+	if (node->apply_pid != 0 && BackendPidGetProc(node->apply_pid) != NULL)
+	{
+		/* a new supervisor does not know the worker of the one before */
+		LWLockRelease(&node->lock);
+		return false;
+	}
+	node->apply_pid = MyProcPid;
 	fresh = node->apply_serial == 0;
 	node->cluster = id.cluster;
 	node->coordinator = id.coordinator;
 	node->node_id = id.node;
 	LWLockRelease(&node->lock);
+	before_shmem_exit(leave, (Datum) 0);
 	if (pg_atomic_read_u32(&node->state) == NODE_UNKNOWN)
 		pg_atomic_write_u32(&node->state, NODE_OPENING);
 
@@ -761,7 +805,7 @@ start(Oid database)
 	unseen_init(node);
 	grave_init();
 	CacheRegisterRelcacheCallback(note_relation_change, (Datum) 0);
-	stall_count_crashes();
+	stall_count_crashes(fresh);
 	lane_load();
 	careful = fresh ? guc_apply_group : 0;
 	remember_group();
@@ -772,7 +816,6 @@ start(Oid database)
 	node->apply_latch = MyLatch;
 	node->apply_serial++;
 	LWLockRelease(&node->lock);
-	before_shmem_exit(leave, (Datum) 0);
 	pg_atomic_write_u32(&node->state, NODE_OPEN);
 	if (fresh)
 		say_open();
@@ -795,6 +838,8 @@ causaldb_apply_main(Datum database)
 
 		/* of a wait that is over */
 		QueryCancelPending = false;
+		if (node->lock_wait_since == 0)
+			QueryCancelPending = false; /* came too late to be needed */
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 		{

@@ -7,10 +7,12 @@
 #include "miscadmin.h"
 #include "storage/dsm.h"
 #include "storage/ipc.h"
+#include "storage/latch.h"
 #include "storage/proc.h"
 #include "storage/procarray.h"
 #include "storage/shm_mq.h"
 #include "utils/memutils.h"
+#include "utils/wait_event.h"
 #include "utils/resowner.h"
 
 #include "inbox.h"
@@ -62,6 +64,8 @@ leave(int code, Datum arg)
 static void
 close_queue(NodeShared *node)
 {
+	if (out.queue)
+		shm_mq_detach(out.queue);
 	if (out.segment)
 	{
 		dsm_detach(out.segment);
@@ -141,7 +145,14 @@ inbox_send(NodeShared *node, const void *frame, size_t len)
 	}
 	if (out.queue == NULL)
 		open_queue(node);
-	rc = shm_mq_send(out.queue, len, frame, false, true);
+	/* a worker that goes before it has attached tells nobody: look now and then */
+	while ((rc = shm_mq_send(out.queue, len, frame, true, true)) == SHM_MQ_WOULD_BLOCK &&
+		   out.apply_serial == node->apply_serial && node->apply_pid != 0)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 1000, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
 	if (rc != SHM_MQ_SUCCESS)
 	{
 		close_queue(node);
@@ -153,6 +164,8 @@ inbox_send(NodeShared *node, const void *frame, size_t len)
 static void
 drop_in(int i)
 {
+	if (in[i].queue)
+		shm_mq_detach(in[i].queue);
 	if (in[i].segment)
 		dsm_detach(in[i].segment);
 	in[i].segment = NULL;

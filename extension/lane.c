@@ -49,14 +49,16 @@ void
 lane_persist(int s)
 {
 	Lane *lane = &lanes[s];
+	const RepMark *word = lane->has_fresh ? &lane->fresh : &lane->mark;
+	const RepMark *acked = word->acked_at > 0 ? word : &lane->mark;
 	StreamRow row = {.id = node->streams[s].local_id,
 					 .applied = lane->applied,
 					 .chain = lane->chain_known ? lane->chain : 0,
-					 .closed = lane->mark.closed,
-					 .closed_chain = lane->mark.chain,
-					 .acked_at = lane->mark.acked_at,
-					 .acks = lane->mark.acks,
-					 .has_acks = lane->mark.acked_at > 0};
+					 .closed = word->closed,
+					 .closed_chain = word->chain,
+					 .acked_at = acked->acked_at,
+					 .acks = acked->acks,
+					 .has_acks = acked->acked_at > 0};
 
 	streams_update(&row);
 	lane->persisted_at = GetCurrentTimestamp();
@@ -64,24 +66,36 @@ lane_persist(int s)
 }
 
 void
-lane_keep_mark(int s, const RepMark *mark)
+lane_pass_mark(int s, const RepMark *mark)
+{
+	Lane *lane = &lanes[s];
+
+	lane->fresh = *mark;
+	if (mark->acked_at > 0)
+		memcpy(lane->fresh_acks, mark->acks.entries, sizeof(RepVersion) * mark->acks.len);
+	lane->fresh.acks.entries = lane->fresh_acks;
+	lane->fresh.acks.cap = REP_MAX_VECTOR;
+	lane->has_fresh = true;
+}
+
+void
+lane_keep_mark(int s)
 {
 	Lane *lane = &lanes[s];
 	RepVector acks = lane->mark.acks;
 	uint64 acked_at = lane->mark.acked_at;
 
-	lane->mark = *mark;
-	if (mark->acked_at > 0)
+	if (!lane->has_fresh)
+		return;
+	lane->has_fresh = false;
+	lane->mark = lane->fresh;
+	lane->mark.acks = acks;
+	lane->mark.acked_at = acked_at;
+	if (lane->fresh.acked_at > 0)
 	{
-		memcpy(lane->acks, mark->acks.entries, sizeof(RepVersion) * mark->acks.len);
-		lane->mark.acks.entries = lane->acks;
-		lane->mark.acks.cap = REP_MAX_VECTOR;
-		stability_mark(s, mark);
-	}
-	else
-	{
-		lane->mark.acked_at = acked_at;
-		lane->mark.acks = acks;
+		memcpy(lane->acks, lane->fresh_acks, sizeof(RepVersion) * lane->fresh.acks.len);
+		lane->mark.acks.len = lane->fresh.acks.len;
+		lane->mark.acked_at = lane->fresh.acked_at;
 	}
 }
 

@@ -32,6 +32,12 @@ typedef struct Lane
 	uint64 chain_before;
 	bool chain_known_before;
 
+	/* the newest mark the open group has passed: believed, and written down,
+	 * only with all that it speaks of */
+	bool has_fresh;
+	RepMark fresh;
+	RepVersion fresh_acks[REP_MAX_VECTOR];
+
 	bool stalled;
 	bool marked; /* its head has a row in causaldb.stall */
 	TimestampTz retry_at;
@@ -49,8 +55,10 @@ extern void lane_init(NodeShared *node);
 extern void lane_load(void);
 /* A stream that is new here, or whose lane begins anew. */
 extern void lane_start(int s, uint64 applied);
-/* The writer's word, now that all it speaks of is applied. */
-extern void lane_keep_mark(int s, const RepMark *mark);
+/* The open group has passed this word of the writer. */
+extern void lane_pass_mark(int s, const RepMark *mark);
+/* It is about to be, or was, committed: the word counts. */
+extern void lane_keep_mark(int s);
 /* Writes the lane's position down, in the caller's transaction. */
 extern void lane_persist(int s);
 /* Writes down positions that only heartbeats have moved. */

@@ -35,10 +35,13 @@ outbox_restart(OutboxCursor *c, uint64 from)
 void
 outbox_answered(OutboxCursor *c, uint64 applied, uint64 taken, TimestampTz now)
 {
-	if (applied > c->applied)
+	if (applied > c->applied || taken > c->taken)
+	{
 		c->moved_at = now;
+		c->resends = 0;
+	}
 	c->applied = Max(c->applied, applied);
-	c->taken = taken;
+	c->taken = Max(c->applied, taken);
 	while (c->unapplied_len > 0 && c->unapplied[c->unapplied_head] <= c->applied)
 	{
 		c->unapplied_head = (c->unapplied_head + 1) % OUTBOX_UNAPPLIED;

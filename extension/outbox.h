@@ -29,6 +29,7 @@ typedef struct OutboxCursor
 	uint64 sent; /* frames up to here have gone out */
 	uint64 applied; /* what the peer says it has applied */
 	uint64 taken; /* what it says it has received and kept */
+	int resends; /* since it last got further */
 	TimestampTz moved_at; /* applied moved, or there was nothing to send */
 	TimestampTz sent_at; /* of the last frame with transactions */
 

@@ -156,13 +156,14 @@ peer_link_can_send(const PeerLink *link)
 }
 
 void
-peer_link_send(PeerLink *link, const void *frame, size_t len)
+peer_link_send(PeerLink *link, int stream, const void *frame, size_t len)
 {
 	const char *values[1] = {frame};
 	int lengths[1] = {(int) len};
 	int formats[1] = {1};
 
 	Assert(peer_link_can_send(link));
+	link->stream[(link->head + link->inflight) % LINK_MAX_INFLIGHT] = stream;
 	if (sent(link, PQsendQueryPrepared(link->conn, "receive", 1, values, lengths, formats, 1)))
 		(void) flush_out(link);
 }
@@ -211,6 +212,7 @@ take_result(PeerLink *link, PGresult *res, PeerAnswer *answer)
 		answer->data = PQgetvalue(res, 0, 0);
 		answer->len = PQgetlength(res, 0, 0);
 		answer->sent_at = link->sent_at[link->head];
+		answer->stream = link->stream[link->head];
 	}
 	return show;
 }

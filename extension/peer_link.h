@@ -36,6 +36,7 @@ typedef struct PeerLink
 	int failures;
 	int inflight; /* frames not answered yet */
 	TimestampTz sent_at[LINK_MAX_INFLIGHT]; /* of those, oldest at head */
+	int stream[LINK_MAX_INFLIGHT]; /* what peer_link_send was told */
 	int head;
 	char error[256];
 } PeerLink;
@@ -47,6 +48,7 @@ typedef struct PeerAnswer
 	const void *data;
 	size_t len;
 	TimestampTz sent_at; /* of the frame it answers */
+	int stream; /* of that frame */
 } PeerAnswer;
 
 extern void peer_link_init(PeerLink *link, uint32 node, const char *name, const char *dsn);
@@ -62,7 +64,8 @@ extern void peer_link_greet(PeerLink *link, const void *hello, size_t len);
  */
 extern bool peer_link_poll(PeerLink *link, PeerAnswer *answer);
 extern bool peer_link_can_send(const PeerLink *link);
-extern void peer_link_send(PeerLink *link, const void *frame, size_t len);
+/* `stream` is the caller's own mark; it comes back with the answer. */
+extern void peer_link_send(PeerLink *link, int stream, const void *frame, size_t len);
 /* Down, with this reason; the next try is later after each failure. */
 extern void peer_link_fail(PeerLink *link, const char *reason);
 extern void peer_link_close(PeerLink *link);

@@ -29,6 +29,7 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
+#include "storage/procarray.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -294,7 +295,8 @@ take_answer(Peer *peer, const PeerAnswer *a)
 			outbox_restart(&peer->cursors[s], applied);
 			peer->cursor_set[s] = true;
 		}
-		outbox_answered(&peer->cursors[s], applied, applied, now);
+		outbox_answered(&peer->cursors[s], applied,
+						s == a->stream ? Max(answer.taken, applied) : Max(peer->cursors[s].taken, applied), now);
 	}
 }
 
@@ -370,9 +372,9 @@ move_acks(void)
 /* ------------------------------------------------------------ shipping */
 
 static void
-ship(Peer *peer, StringInfo frame)
+ship(Peer *peer, int s, StringInfo frame)
 {
-	peer_link_send(&peer->link, frame->data, frame->len);
+	peer_link_send(&peer->link, s, frame->data, frame->len);
 	peer->last_sent = GetCurrentTimestamp();
 	peer->frames_sent++;
 	peer->bytes_sent += frame->len;
@@ -406,6 +408,7 @@ ship_stream(Peer *peer, int s, uint64 upto, bool beat, Snapshot snapshot)
 	MemoryContext old = MemoryContextSwitchTo(frame_context);
 	TimestampTz now = GetCurrentTimestamp();
 	bool own = s == node->own_slot;
+	int wait;
 
 	/* a beat may find us with a closed position behind what went out */
 	upto = Max(upto, c->sent);
@@ -415,19 +418,21 @@ ship_stream(Peer *peer, int s, uint64 upto, bool beat, Snapshot snapshot)
 
 		initStringInfo(&frame);
 		outbox_next(node, s, c, upto, peer->known, own ? &own_mark : &relayed, own, snapshot, &frame);
-		ship(peer, &frame);
+		ship(peer, s, &frame);
 		beat = false;
 		MemoryContextReset(frame_context);
 		if (peer->link.state != LINK_UP)
 			break;
 	}
 	/* all was answered, and yet it did not arrive: begin where the peer is */
-	if (peer->link.inflight == 0 && c->sent > c->applied &&
-		TimestampDifferenceExceeds(c->moved_at, now, RESEND_MS) &&
-		TimestampDifferenceExceeds(c->sent_at, now, RESEND_MS))
+	wait = RESEND_MS << Min(c->resends, 5);
+	if (peer->link.inflight == 0 && c->sent > c->taken &&
+		TimestampDifferenceExceeds(c->moved_at, now, wait) &&
+		TimestampDifferenceExceeds(c->sent_at, now, wait))
 	{
-		outbox_restart(c, c->applied);
+		outbox_restart(c, c->taken);
 		c->sent_at = now;
+		c->resends++;
 	}
 	MemoryContextSwitchTo(old);
 }
@@ -588,6 +593,12 @@ start(Oid database)
 
 	node = shmem_node();
 	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
+	if (node->sender_pid != 0 && BackendPidGetProc(node->sender_pid) != NULL)
+	{
+		/* a new supervisor does not know the worker of the one before */
+		LWLockRelease(&node->lock);
+		proc_exit(0);
+	}
 	node->sender_pid = MyProcPid;
 	node->sender_latch = MyLatch;
 	LWLockRelease(&node->lock);

@@ -103,11 +103,14 @@ stall_record(int32 stream, uint64 position, const ErrorData *error, const char *
 }
 
 void
-stall_count_crashes(void)
+stall_count_crashes(bool server_started)
 {
 	begin();
-	run("UPDATE causaldb.stall SET crashes = crashes + 1, trying = false, last_at = pg_catalog.clock_timestamp() "
-		"WHERE trying",
+	/* a crash takes the whole server down: where only the worker began anew,
+	 * an error ended the one before */
+	run(server_started ? "UPDATE causaldb.stall SET crashes = crashes + 1, trying = false, "
+						 "last_at = pg_catalog.clock_timestamp() WHERE trying"
+					   : "UPDATE causaldb.stall SET trying = false WHERE trying",
 		0, NULL, NULL, NULL);
 	end(true);
 }

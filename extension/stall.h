@@ -24,7 +24,7 @@ extern int stall_begin_try(int32 stream, uint64 position, bool synced);
 extern void stall_clear(int32 stream, uint64 position);
 extern void stall_record(int32 stream, uint64 position, const ErrorData *error, const char *relation);
 /* At the worker's start: tries that were under way were crashes. */
-extern void stall_count_crashes(void);
+extern void stall_count_crashes(bool server_started);
 /* Ids of streams with a mark above their `applied`. In a transaction. */
 extern List *stall_streams(void);
 /* Set aside by an operator? In a transaction. */

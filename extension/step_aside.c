@@ -107,9 +107,9 @@ step_aside(PlannedStmt *pstmt, const char *query, bool read_only_tree, ProcessUt
 		next(pstmt, query, read_only_tree, context, params, env, dest, qc);
 		return;
 	}
-	clear(node);
 	PG_TRY();
 	{
+		clear(node);
 		next(pstmt, query, read_only_tree, context, params, env, dest, qc);
 	}
 	PG_CATCH();

@@ -197,7 +197,6 @@ streams_attach(NodeShared *node)
 			shmem_max_u64(&node->streams[slot].applied, clock_read(node));
 		}
 		pg_atomic_write_u64(&node->streams[slot].final, rows[i].final);
-		pg_atomic_write_u32(&node->streams[slot].retired, rows[i].retired);
 		if (rows[i].retired)
 			pg_atomic_write_u64(&node->streams[slot].stable, rows[i].final);
 	}
