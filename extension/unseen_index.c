@@ -19,6 +19,7 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "common/hashfn.h"
+#include "miscadmin.h"
 #include "utils/fmgroids.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
@@ -32,6 +33,9 @@
 #include "logged.h"
 #include "store.h"
 #include "unseen_index.h"
+
+/* between two looks at what has been spilled */
+#define FORGET_SPILLED_MS 60000
 
 #define OWN_TAIL 256
 
@@ -443,6 +447,45 @@ unseen_index_catch_up(const Incoming *t)
 	return any;
 }
 
+/*
+ * Empties causaldb.log_key of what is stable. It is read whole, so seldom.
+ */
+static void
+forget_spilled(void)
+{
+	static TimestampTz last = 0;
+	TimestampTz now = GetCurrentTimestamp();
+	Relation rel;
+	TableScanDesc scan;
+	HeapTuple tuple;
+	bool left = false;
+
+	if (!spilled || !TimestampDifferenceExceeds(last, now, FORGET_SPILLED_MS))
+		return;
+	last = now;
+	rel = table_open(identity_table("log_key"), RowExclusiveLock);
+	scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
+	while (HeapTupleIsValid(tuple = heap_getnext(scan, ForwardScanDirection)))
+	{
+		Datum values[4];
+		bool nulls[4];
+		int slot;
+
+		CHECK_FOR_INTERRUPTS();
+		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
+		slot = shmem_find_stream_by_local(node, DatumGetInt32(values[2]));
+		if (slot >= 0 && (uint64) DatumGetInt64(values[1]) > pg_atomic_read_u64(&node->streams[slot].stable))
+			left = true;
+		else
+			simple_heap_delete(rel, &tuple->t_self);
+	}
+	table_endscan(scan);
+	table_close(rel, RowExclusiveLock);
+	/* a rolled-back delete is seen by the next look after a restart only, and
+	 * then merely costs a search */
+	spilled = left;
+}
+
 void
 unseen_index_forget_stable(void)
 {
@@ -450,6 +493,7 @@ unseen_index_forget_stable(void)
 	uint32 n = nentries;
 	uint32 i;
 
+	forget_spilled();
 	if (BREAK("early_prune"))
 		empty_index(); /* what is applied here is not stable for that */
 	if (n < 4096 || nentries == 0)
