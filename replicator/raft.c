@@ -552,7 +552,8 @@ rep_raft_step(RepRaft *r, const RepRaftEvent *ev, RepArena *arena,
 	r->nitems = 0;
 	if (ev->now_ms > r->now_ms)
 		r->now_ms = ev->now_ms;
-	r->wall_ms = ev->wall_ms;
+	if (ev->wall_ms != 0)
+		r->wall_ms = ev->wall_ms;
 
 	dispatch(r, ev);
 	finish(r, ev->more);

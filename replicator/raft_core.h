@@ -101,6 +101,7 @@ typedef struct RepRaft
 	/* leadership being handed over */
 	uint32_t transfer_to; /* 0: no */
 	uint64_t transfer_until_ms;
+	bool campaign_sent; /* in this term; the message may arrive at any time */
 
 	/* what this node holds */
 	RepVector held;

@@ -103,6 +103,7 @@ become_leader(RepRaft *r)
 	r->round = 0;
 	r->term_start = r->log.last + 1;
 	r->term_begins = true;
+	r->campaign_sent = false;
 	r->leader_news = true;
 }
 

@@ -169,8 +169,10 @@ rep_raft_transfer_progress(RepRaft *r)
 	if (r->transfer_to == 0)
 		return;
 	p = rep_raft_progress_of(r, r->transfer_to);
-	if (p != NULL && p->match == r->log.last)
-		rep_raft_send(r, rep_raft_message(r, REP_MSG_CAMPAIGN, p->node), 0);
+	if (p == NULL || p->match < r->log.last)
+		return;
+	r->campaign_sent = true;
+	rep_raft_send(r, rep_raft_message(r, REP_MSG_CAMPAIGN, p->node), 0);
 }
 
 void

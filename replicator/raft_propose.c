@@ -511,15 +511,23 @@ rep_raft_settle_pending(RepRaft *r, const RepRaftEntry *e)
 				  first->index, 0);
 }
 
+/* No stream's position falls; a closed stream may be left out. */
+static bool
+horizon_grows(const RepRaft *r, const RepVersion *horizon, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (horizon[i].position <
+			rep_vector_get(&r->horizon, horizon[i].stream))
+			return false;
+	return true;
+}
+
 void
 rep_raft_propose_horizon(RepRaft *r, const RepVersion *horizon, uint32_t n)
 {
-	RepVector vector = { .entries = (RepVersion *) horizon, .len = n };
 	RepRaftEntry e = { .kind = REP_ENTRY_HORIZON, .deps = horizon, .ndeps = n };
 
-	if (!rep_raft_established(r) || n > r->horizon.cap ||
-		!rep_raft_log_has_room(&r->log, &e) ||
-		!rep_vector_covers(&vector, &r->horizon))
-		return;
-	log_proposal(r, &e);
+	if (rep_raft_established(r) && n <= r->horizon.cap &&
+		rep_raft_log_has_room(&r->log, &e) && horizon_grows(r, horizon, n))
+		log_proposal(r, &e);
 }

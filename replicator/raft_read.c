@@ -155,7 +155,8 @@ acked_by_majority(RepRaft *r, bool clock)
 /*
  * Until when no other node can have been elected: a majority heard from us at
  * or after that heartbeat was sent and refuses votes for election_ms
- * (section 6.4.1). Leadership given away is given away at once.
+ * (section 6.4.1). Once we have asked somebody to stand for election there is
+ * no lease in this term any more, for that vote is not refused.
  */
 static bool
 lease_holds(RepRaft *r)
@@ -163,7 +164,8 @@ lease_holds(RepRaft *r)
 	uint64_t least =
 		(uint64_t) r->o.election_ms * (100 - r->o.lease_drift_percent) / 100;
 
-	if (!r->o.lease || r->transfer_to != 0)
+	if (!r->o.lease || r->transfer_to != 0 ||
+		(r->campaign_sent && !REP_BUG(24)))
 		return false;
 	return r->now_ms < acked_by_majority(r, true) + least;
 }

@@ -154,15 +154,17 @@ typedef enum RepRaftEventType
 	REP_EV_READ,        /* id: the host's name for the reader */
 	REP_EV_READ_CANCEL, /* id */
 	REP_EV_PERSISTED,   /* id: every persist numbered <= id is durable */
-	REP_EV_HELD,        /* held: what this node now holds durably */
-	REP_EV_APPLIED,     /* index: durably applied up to here */
-	REP_EV_COMPACT,     /* index: replace the log up to here, <= applied */
-	REP_EV_INSTALLED,   /* base: the host's state is now this one */
-	REP_EV_CHANGE,      /* node, change, witness */
-	REP_EV_HORIZON,     /* held: a new horizon to put into the log */
-	REP_EV_TRANSFER,    /* node: lead instead of us; 0: the best one */
-	REP_EV_RELAY,       /* node, index: send it what is committed above index */
-	REP_EV_DISK         /* healthy: whether persisting works */
+	/* held: what this node now holds durably. A closed stream leaves it only
+	 * after no proposal can name it. */
+	REP_EV_HELD,
+	REP_EV_APPLIED,   /* index: durably applied up to here */
+	REP_EV_COMPACT,   /* index: replace the log up to here, <= applied */
+	REP_EV_INSTALLED, /* base: the host's state is now this one */
+	REP_EV_CHANGE,    /* node, change, witness */
+	REP_EV_HORIZON,   /* held: a new horizon to put into the log */
+	REP_EV_TRANSFER,  /* node: lead instead of us; 0: the best one */
+	REP_EV_RELAY,     /* node, index: send it what is committed above index */
+	REP_EV_DISK       /* healthy: whether persisting works */
 } RepRaftEventType;
 
 typedef struct RepRaftEvent
@@ -174,7 +176,7 @@ typedef struct RepRaftEvent
 	RepRaftChangeKind change;
 	uint32_t node;
 	uint64_t now_ms;  /* a clock that never jumps */
-	uint64_t wall_ms; /* the wall clock, only to judge stamps */
+	uint64_t wall_ms; /* the wall clock, only to judge stamps; 0: as before */
 	uint64_t id;
 	uint64_t index;
 	const RepRaftMessage *message;

@@ -30,6 +30,7 @@ static const char *const mutant_names[] = {
 	"a heartbeat commits what the follower is not known to have",
 	"learners count for commit",
 	"a term is told before it is durable",
+	"a lease is trusted again after somebody was asked to stand",
 };
 
 #endif

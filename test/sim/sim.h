@@ -223,6 +223,7 @@ typedef struct SimNode
 	uint64_t term;
 	uint64_t told_commit;
 	uint64_t read_serial;
+	uint32_t urge; /* writes its clients are to begin at once */
 } SimNode;
 
 typedef enum SimEventKind

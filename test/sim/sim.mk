@@ -22,7 +22,7 @@ SIM_SCRIPTS := $(sort $(wildcard test/sim/scripts/*.script))
 SIM_PROGRAMS = build/sim/raft_units build/sim/scripts build/sim/sim \
 	build/sim/sim_sanitized
 
-SIM_ALL_MUTANTS = 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23
+SIM_ALL_MUTANTS = 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24
 SIM_SHORT_MUTANTS = 1 4 7 12
 
 sim_ARGS = --seed 1 --seconds 16

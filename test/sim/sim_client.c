@@ -52,6 +52,14 @@ sim_client_crash(Sim *sim, SimNode *n)
 void
 sim_client_leader(Sim *sim, SimNode *n)
 {
+	/* written at a new leader, while an old one may still trust its lease */
+	if (sim->lease_probe && n->leader == n->id)
+	{
+		n->urge = SIM_CLIENTS;
+		for (uint32_t i = 0; i < SIM_CLIENTS; i++)
+			if (n->clients[i].state == CLIENT_IDLE)
+				timer(sim, n, &n->clients[i], sim_below(sim, 5 * MS));
+	}
 	for (uint32_t i = 0; i < SIM_CLIENTS; i++)
 		if (n->clients[i].state == CLIENT_WRITES && sim_chance(sim, 700))
 			timer(sim, n, &n->clients[i], sim_below(sim, 20 * MS));
@@ -218,6 +226,12 @@ begin(Sim *sim, SimNode *n, SimClient *c)
 	}
 	if (sim->quiet_phase)
 	{
+		begin_write(sim, n, c);
+		return;
+	}
+	if (n->urge > 0)
+	{
+		n->urge--;
 		begin_write(sim, n, c);
 		return;
 	}

@@ -101,7 +101,11 @@ static void
 cut_leader_from_one(Sim *sim, uint32_t leader)
 {
 	uint32_t b = sim->members[sim_below(sim, sim->nmembers)].node;
+	RepRaftEvent ev = { .type = REP_EV_TRANSFER, .node = b };
 
+	/* asked to stand just before, it may do so much later */
+	if (sim->lease_probe && sim_chance(sim, 500))
+		sim_node_step(sim, &sim->nodes[leader], &ev);
 	sim->cut[leader][b] = true;
 	sim->cut[b][leader] = sim_chance(sim, 700);
 }

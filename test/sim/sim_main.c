@@ -208,7 +208,7 @@ choose_weather(Sim *sim)
 		sim->fault_every = 300 * MS;
 		/* a node cut off has a chance only if nothing was logged since */
 		sim->lease_probe = sim_chance(sim, 700);
-		sim->write_share = sim->lease_probe ? 4 : 250;
+		sim->write_share = sim->lease_probe ? 1 : 250;
 		sim->fault_every = 1500 * MS;
 		sim->first_voters = 3;
 		sim->kill_share = 0;

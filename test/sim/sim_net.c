@@ -95,6 +95,9 @@ deliver_later(Sim *sim, uint32_t slot)
 	if (sim->slow_votes && m->kind == MESSAGE_ENGINE &&
 		m->bytes[1] == REP_MSG_VOTE)
 		delay += sim_below(sim, 450 * MS);
+	if (sim->lease_probe && m->kind == MESSAGE_ENGINE &&
+		m->bytes[1] == REP_MSG_CAMPAIGN)
+		delay += sim_below(sim, 500 * MS);
 	/* a few take much longer, past elections and retries */
 	if (sim_chance(sim, 10))
 		delay += sim_below(sim, sim_chance(sim, 100) ? 3 * SECOND : 200 * MS);
