@@ -75,6 +75,8 @@ typedef struct ScriptNode
 	ScriptEntry log[SCRIPT_LOG];
 	RepRaftMember first[SCRIPT_NODES];
 	uint32_t nfirst;
+	RepRaftBase offered; /* by the last snapshot */
+	RepRaftMember offered_members[SCRIPT_NODES];
 
 	ScriptPersist persists[SCRIPT_PERSISTS];
 	uint32_t npersists;

@@ -25,6 +25,9 @@
  *							N proposes x; keys are letters, ! shared
  *	again N x, abort N x, forget N x
  *	read N ID, holds N S:P ..., change N add|witness|promote|remove M
+ *	horizon N S:P ...		N, leading, logs a horizon
+ *	applied N I, compact N I, install N I
+ *							N says so; the state installed is the one offered
  *	transfer N M, relay N M INDEX, disk N good|bad
  *	show					everybody's log
  */
@@ -172,6 +175,22 @@ do_event(Script *s, char **w, int n)
 		ev.type = REP_EV_HELD;
 		ev.nheld = versions(w, 2, n, held);
 		ev.held = held;
+	}
+	else if (strcmp(w[0], "horizon") == 0)
+	{
+		ev.type = REP_EV_HORIZON;
+		ev.nheld = versions(w, 2, n, held);
+		ev.held = held;
+	}
+	else if (strcmp(w[0], "applied") == 0 || strcmp(w[0], "compact") == 0)
+	{
+		ev.type = w[0][0] == 'a' ? REP_EV_APPLIED : REP_EV_COMPACT;
+		ev.index = number(w[2]);
+	}
+	else if (strcmp(w[0], "install") == 0)
+	{
+		ev.type = REP_EV_INSTALLED;
+		ev.base = &node(s, w[1])->offered;
 	}
 	else if (strcmp(w[0], "transfer") == 0)
 	{

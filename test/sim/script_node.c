@@ -268,6 +268,7 @@ act(Script *s, ScriptNode *n, const RepRaftAction *a)
 			act_persist(s, n, a);
 			break;
 		case REP_ACT_PERSIST_BASE:
+			n->given = a->persist;
 			script_say(s, "%u keeps its log above %lu", n->id, LU(a->index));
 			break;
 		case REP_ACT_SEND:
@@ -292,6 +293,12 @@ act(Script *s, ScriptNode *n, const RepRaftAction *a)
 			script_say(s, "%u lets go of %c", n->id, letter_of(s, a->stamp));
 			break;
 		case REP_ACT_INSTALL:
+			n->offered = *a->base;
+			memcpy(n->offered_members, a->base->members,
+				   a->base->nmembers * sizeof(RepRaftMember));
+			n->offered.members = n->offered_members;
+			n->offered.horizon = NULL;
+			n->offered.nhorizon = 0;
 			script_say(s, "%u needs the state at %lu", n->id, LU(a->index));
 			break;
 		case REP_ACT_LEADER:
@@ -316,7 +323,7 @@ script_step(Script *s, ScriptNode *n, RepRaftEvent *ev)
 	rep_raft_step(n->engine, ev, &s->step_arena, &actions);
 	for (uint32_t i = 0; i < actions.n; i++)
 		act(s, n, &actions.items[i]);
-	if (!n->slow_disk && n->npersists > 0)
+	if (!n->slow_disk && n->given > n->done)
 		script_sync(s, n);
 }
 
