@@ -8,7 +8,7 @@
  * Invariants
  * 1. Only what is applied durably here is compacted.
  * 2. An install replaces a log only if it brings committed entries that the
- *	  log does not have.
+ *	  log does not have; so nothing that was acknowledged goes with it.
  * 3. Relayed entries are committed ones; taking them acknowledges nothing.
  */
 #include "raft_catchup.h"
@@ -48,6 +48,17 @@ answer_match(RepRaft *r, uint32_t to, uint64_t match)
 	rep_raft_send(r, a, rep_raft_log_after(&r->log, match));
 }
 
+/*
+ * Our log has the entry at which the state stands: it needs no state, and what
+ * follows there may have been acknowledged, so it must stay.
+ */
+static bool
+log_reaches(const RepRaft *r, const RepRaftBase *base)
+{
+	return base->index <= r->log.last &&
+		   rep_raft_log_term(&r->log, base->index) == base->term;
+}
+
 void
 rep_raft_on_snapshot(RepRaft *r, const RepRaftMessage *m)
 {
@@ -64,6 +75,8 @@ rep_raft_on_snapshot(RepRaft *r, const RepRaftMessage *m)
 		m->base->nhorizon > r->base_horizon.cap || m->base->term > r->term)
 		return;
 
+	if (log_reaches(r, m->base))
+		rep_raft_set_commit(r, m->base->index);
 	if (m->base->index <= r->commit)
 	{
 		answer_match(r, m->from, r->commit);
@@ -125,6 +138,11 @@ rep_raft_installed(RepRaft *r, const RepRaftBase *base)
 								r->o.max_members) ||
 		base->nhorizon > r->base_horizon.cap)
 		return;
+	if (log_reaches(r, base))
+	{
+		rep_raft_set_commit(r, base->index);
+		return;
+	}
 
 	rep_raft_flush(r);
 	own_base(r, base);

@@ -296,8 +296,10 @@ act_install(Sim *sim, SimNode *n, const RepRaftAction *a)
 	n->fetch.base.horizon = NULL;
 	n->fetch.base.nhorizon = 0;
 	memcpy(n->fetch_seen, sim->delivering->seen, sizeof(n->fetch_seen));
-	sim_schedule(sim, sim->now + sim_below(sim, 300 * MS), SIM_INSTALL, n->id,
-				 n->boot, 0);
+	sim_schedule(sim,
+				 sim->now + sim_below(sim, sim_chance(sim, 300) ? 2 * SECOND
+																: 300 * MS),
+				 SIM_INSTALL, n->id, n->boot, 0);
 }
 
 static void
