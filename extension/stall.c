@@ -28,7 +28,8 @@ end(bool synced)
 	SPI_finish();
 	PopActiveSnapshot();
 	if (synced)
-		(void) set_config_option("synchronous_commit", "local", PGC_SUSET, PGC_S_OVERRIDE,
+		/* as a session would: from a stronger source it would outlive the transaction */
+		(void) set_config_option("synchronous_commit", "local", PGC_SUSET, PGC_S_SESSION,
 								 GUC_ACTION_LOCAL, true, 0, false);
 	CommitTransactionCommand();
 }
