@@ -807,7 +807,8 @@ start(Oid database)
 	CacheRegisterRelcacheCallback(note_relation_change, (Datum) 0);
 	stall_count_crashes(fresh);
 	lane_load();
-	careful = fresh ? guc_apply_group : 0;
+	/* any transaction of the last group may have been what crashed us */
+	careful = fresh && !shmem_shared()->stopped_cleanly ? guc_apply_group : 0;
 	remember_group();
 	inbox_open(node);
 

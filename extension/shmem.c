@@ -4,6 +4,8 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_control.h"
+#include "common/controldata_utils.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
@@ -58,6 +60,18 @@ shmem_slot_at(int i)
 	return (BackendSlot *) shmem_node_at(shared->nnodes) + i;
 }
 
+/* Before recovery the control file tells how the server was stopped. */
+static bool
+was_stopped_cleanly(void)
+{
+	bool crc_ok;
+	ControlFileData *control = get_controlfile(DataDir, &crc_ok);
+	bool clean = crc_ok && control->state == DB_SHUTDOWNED;
+
+	pfree(control);
+	return clean;
+}
+
 static void
 startup(void)
 {
@@ -76,6 +90,7 @@ startup(void)
 		LWLockInitialize(&shared->lock, tranche);
 		shared->nnodes = guc_max_databases;
 		shared->nslots = slot_count();
+		shared->stopped_cleanly = was_stopped_cleanly();
 		for (i = 0; i < shared->nnodes; i++)
 		{
 			NodeShared *node = shmem_node_at(i);

@@ -155,6 +155,7 @@ typedef struct CausalShared
 	Latch *supervisor_latch;
 	int nslots;
 	int nnodes;
+	bool stopped_cleanly; /* the server's last stop was no crash; set at its start */
 	/* followed by NodeShared[nnodes], BackendSlot[nslots] */
 } CausalShared;
 
