@@ -759,7 +759,7 @@ start(Oid database)
 	pgstat_report_appname("causaldb apply");
 	clients_deadlock_timeout = DeadlockTimeout;
 	set("session_replication_role", "replica");
-	set("search_path", "pg_catalog");
+	set("search_path", "pg_catalog, pg_temp");
 	set("synchronous_commit", "off");
 	set("statement_timeout", "0");
 	set("lock_timeout", "0");

@@ -162,7 +162,7 @@ CREATE VIEW causaldb.tags AS
 COMMENT ON VIEW causaldb.tags IS 'tagged columns, and how their writes merge';
 
 CREATE FUNCTION causaldb.forget_dropped() RETURNS event_trigger
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	DELETE FROM causaldb.tag WHERE relid IN (
 		SELECT objid FROM pg_event_trigger_dropped_objects()
@@ -254,11 +254,11 @@ COMMENT ON TABLE causaldb.lost_found_row IS 'values that this node did not write
 
 CREATE FUNCTION causaldb.hello(frame bytea) RETURNS bytea
 	AS 'MODULE_PATHNAME', 'causaldb_hello' LANGUAGE C VOLATILE STRICT
-	SECURITY DEFINER SET search_path = pg_catalog;
+	SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION causaldb.hello(bytea) IS 'a peer introduces itself; called by the peer''s sender only';
 CREATE FUNCTION causaldb.receive(frame bytea) RETURNS bytea
 	AS 'MODULE_PATHNAME', 'causaldb_receive' LANGUAGE C VOLATILE STRICT
-	SECURITY DEFINER SET search_path = pg_catalog;
+	SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION causaldb.receive(bytea) IS 'takes a frame of changes; called by the peer''s sender only';
 REVOKE ALL ON FUNCTION causaldb.hello(bytea), causaldb.receive(bytea) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION causaldb.hello(bytea), causaldb.receive(bytea) TO causaldb_replicator;
@@ -568,7 +568,7 @@ COMMENT ON FUNCTION causaldb.hasten_apply() IS 'when this transaction commits, s
 REVOKE ALL ON FUNCTION causaldb.hasten_apply() FROM PUBLIC;
 
 CREATE FUNCTION causaldb.require_stalled(stream int4, "position" int8) RETURNS causaldb.stalled
-	LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog AS
+	LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS
 $$
 DECLARE
 	it causaldb.stalled;
@@ -587,7 +587,7 @@ COMMENT ON FUNCTION causaldb.require_stalled(int4, int8) IS 'the stalled transac
 REVOKE ALL ON FUNCTION causaldb.require_stalled(int4, int8) FROM PUBLIC;
 
 CREATE FUNCTION causaldb.set_aside(stream int4, "position" int8) RETURNS text
-	LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog AS
+	LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
 $$
 DECLARE
 	stalled causaldb.stalled := causaldb.require_stalled(stream, "position");
@@ -611,7 +611,7 @@ REVOKE ALL ON FUNCTION causaldb.set_aside(int4, int8) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION causaldb.set_aside(int4, int8) TO causaldb_admin;
 
 CREATE FUNCTION causaldb.retry(stream int4, "position" int8) RETURNS text
-	LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog AS
+	LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
 $$
 DECLARE
 	stalled causaldb.stalled := causaldb.require_stalled(stream, "position");

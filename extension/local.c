@@ -10,6 +10,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
@@ -34,11 +35,15 @@ local_enter(LocalRights *before)
 	GetUserIdAndSecContext(&before->user, &before->context);
 	SetUserIdAndSecContext(owner,
 						   before->context | SECURITY_LOCAL_USERID_CHANGE);
+	before->settings = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
 void
 local_leave(const LocalRights *before)
 {
+	AtEOXact_GUC(true, before->settings);
 	SetUserIdAndSecContext(before->user, before->context);
 }
 

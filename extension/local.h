@@ -21,11 +21,16 @@
 extern RemoteRows *local_query(const char *sql, int nparams,
 							   const char *const *params);
 
-/* Rights of the owner of schema causaldb, until left or the transaction ends. */
+/*
+ * Rights of the owner of schema causaldb, until left or the transaction ends.
+ * The caller's search_path is not in force meanwhile: what it names must not
+ * run with these rights.
+ */
 typedef struct LocalRights
 {
 	Oid user;
 	int context;
+	int settings; /* GUC nest level */
 } LocalRights;
 
 extern void local_enter(LocalRights *before);

@@ -138,7 +138,7 @@ peer_link_greet(PeerLink *link, const void *hello, size_t len)
 	int formats[1] = {1};
 
 	if (sent(link, PQsendQueryParams(link->conn,
-									 "SELECT pg_catalog.set_config('search_path', 'pg_catalog', false),"
+									 "SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false),"
 									 " pg_catalog.set_config('statement_timeout', '0', false),"
 									 " pg_catalog.set_config('lock_timeout', '0', false),"
 									 " pg_catalog.set_config('idle_session_timeout', '0', false)",

@@ -30,7 +30,7 @@ struct Remote
  * nothing on the other side ends a statement but its end.
  */
 static const char *const SETTINGS =
-	"SET search_path = pg_catalog; SET datestyle = ISO; SET intervalstyle = postgres; "
+	"SET search_path = pg_catalog, pg_temp; SET datestyle = ISO; SET intervalstyle = postgres; "
 	"SET extra_float_digits = 3; SET bytea_output = hex; SET standard_conforming_strings = on; "
 	"SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; "
 	"SET row_security = off";

@@ -77,7 +77,7 @@ pin_settings(void)
 		{ "datestyle", "ISO" },
 		{ "intervalstyle", "postgres" },
 		{ "extra_float_digits", "3" },
-		{ "search_path", "pg_catalog" },
+		{ "search_path", "pg_catalog, pg_temp" },
 	};
 	size_t i;
 

@@ -121,7 +121,7 @@ settings_are_pinned(void)
 {
 	return DateStyle == USE_ISO_DATES && DateOrder == DATEORDER_MDY &&
 		   IntervalStyle == INTSTYLE_POSTGRES && extra_float_digits == 3 &&
-		   strcmp(namespace_search_path, "pg_catalog") == 0;
+		   strcmp(namespace_search_path, "pg_catalog, pg_temp") == 0;
 }
 
 int
@@ -131,7 +131,7 @@ tuple_pin(void)
 		{ "datestyle", "ISO, MDY" },
 		{ "intervalstyle", "postgres" },
 		{ "extra_float_digits", "3" },
-		{ "search_path", "pg_catalog" },
+		{ "search_path", "pg_catalog, pg_temp" },
 	};
 	int nest_level;
 
