@@ -349,6 +349,28 @@ split_last_change(Level *level)
 	append_segment(level, fresh);
 }
 
+/* What no frame could carry must not commit: peers would wait for ever. */
+static void
+check_change_size(const Segment *s, uint32 start)
+{
+	size_t size = (size_t) s->bytes.len - start;
+	CatalogRelation *rel;
+
+	if (likely(size <= REP_MAX_CHANGE))
+		return;
+	rel = descriptor_at(s, start);
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("one change%s%s is too large to be sent to other nodes",
+					rel ? " of table " : "",
+					rel ? catalog_qualified_name(rel->relid) : ""),
+			 errdetail("It takes %zu bytes; the limit is %zu. An UPDATE counts "
+					   "the old and the new values of the columns it changes.",
+					   size, (size_t) REP_MAX_CHANGE),
+			 errhint("Divide the value over several rows, or leave its column "
+					 "out of the columns given to causaldb.set_consistency().")));
+}
+
 void
 capture_buffer_close(void)
 {
@@ -356,6 +378,7 @@ capture_buffer_close(void)
 	Segment *s = level->last;
 	uint32 start = s->starts[s->nchanges - 1];
 
+	check_change_size(s, start);
 	level->bytes += (size_t) s->bytes.len - start;
 	if (payload_size(s) > CAPTURE_CHUNK_BYTES && s->nchanges > 1)
 	{

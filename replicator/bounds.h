@@ -29,6 +29,9 @@
 /* bytes of a whole frame, header included */
 #define REP_MAX_FRAME (256 * 1024 * 1024)
 
+/* bytes of one change of a row; a frame holds it, its chunk and their heads */
+#define REP_MAX_CHANGE (REP_MAX_FRAME / 2)
+
 /* bytes at which a sender closes a frame it is filling */
 #define REP_TARGET_FRAME (128 * 1024)
 

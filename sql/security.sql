@@ -38,6 +38,19 @@ SELECT p.oid::regprocedure, p.proconfig FROM pg_proc p
    AND (p.prosecdef OR p.prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql'))
    AND p.proconfig IS DISTINCT FROM '{"search_path=pg_catalog, pg_temp"}';
 
+-- what no frame can carry is refused where it is written
+CREATE TABLE public.large (id int PRIMARY KEY, a text);
+SELECT causaldb.set_consistency('public.large', 'eventual');
+INSERT INTO public.large VALUES (1, repeat('x', 130 * 1024 * 1024));
+\echo :SQLSTATE
+BEGIN;
+INSERT INTO public.large VALUES (2, 'before');
+SAVEPOINT s;
+INSERT INTO public.large VALUES (1, repeat('x', 130 * 1024 * 1024));
+ROLLBACK TO s;
+INSERT INTO public.large VALUES (3, 'after');
+COMMIT;
+SELECT key, column_name, new FROM causaldb.history WHERE relation = 'public.large' AND operation = 'INSERT';
 \c :first
 DROP DATABASE security_one WITH (FORCE);
 DROP ROLE causaldb_plain;
