@@ -143,6 +143,7 @@ begin_group(void)
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	target_begin_group();
+	target_fire_at_once();
 	dead_begin_group();
 	unseen_group(lane_applied, (int) pg_atomic_read_u32(&node->nstreams));
 	open_group = true;

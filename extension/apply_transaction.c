@@ -129,6 +129,23 @@ is_refusable(const RepChange *c)
 	return c->meta == META_TAG || c->meta == META_NODE;
 }
 
+/*
+ * Whatever code of users a change sets off (checks of domains, defaults,
+ * triggers, index expressions) runs as the owner of the table. An ERROR leaves
+ * it to the abort to go back.
+ */
+static void
+apply_as_owner(const Incoming *t, CatalogApply *a, RepChange *c)
+{
+	Oid user;
+	int context;
+
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(a->owner, context | SECURITY_RESTRICTED_OPERATION);
+	apply_row_change(t, a, c, at_change);
+	SetUserIdAndSecContext(user, context);
+}
+
 /* Reads and carries out every change of one payload. */
 static void
 apply_payload(const Incoming *t, const void *bytes, size_t len, ApplyEffects *effects)
@@ -165,7 +182,7 @@ apply_payload(const Incoming *t, const void *bytes, size_t len, ApplyEffects *ef
 		else if (a == NULL)
 			apply_meta(t, &c, effects);
 		else
-			apply_row_change(t, a, &c, at_change);
+			apply_as_owner(t, a, &c);
 		MemoryContextReset(change_context);
 	}
 }

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
@@ -76,8 +77,14 @@ apply_here(uint64 hash)
 void
 logged_key(CatalogApply *a, const RepChange *c, Datum *key)
 {
+	Oid user;
+	int context;
 	int k;
 
+	/* the table need not be that of the change being applied, and checks of
+	 * its domains are for its own owner to run */
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(a->owner, context | SECURITY_RESTRICTED_OPERATION);
 	for (k = 0; k < a->key.ncolumns; k++)
 	{
 		int column = a->key_columns[k];
@@ -88,6 +95,7 @@ logged_key(CatalogApply *a, const RepChange *c, Datum *key)
 		if (isnull)
 			malformed();
 	}
+	SetUserIdAndSecContext(user, context);
 }
 
 bool

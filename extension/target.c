@@ -67,6 +67,16 @@ target_set_alone(bool on)
 	alone_since = GetCurrentTimestamp();
 }
 
+void
+target_fire_at_once(void)
+{
+	ConstraintsSetStmt *all = makeNode(ConstraintsSetStmt);
+
+	all->deferred = false;
+	AfterTriggerSetState(all);
+	pfree(all);
+}
+
 /* Closes every target of the group; the next change opens what it needs. */
 void
 target_close_all(void)
@@ -427,15 +437,10 @@ typedef enum Write
 static void
 write_row(Target *t, Write what)
 {
-	Oid user;
-	int context;
-
 	t->estate->es_output_cid = GetCurrentCommandId(true);
 	t->estate->es_snapshot = GetActiveSnapshot();
 	if (t->fires)
 		AfterTriggerBeginQuery();
-	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(t->rel->rd_rel->relowner, context | SECURITY_RESTRICTED_OPERATION);
 	if (what != WRITE_DELETE)
 		ExecStoreVirtualTuple(t->fresh);
 	switch (what)
@@ -452,7 +457,6 @@ write_row(Target *t, Write what)
 	}
 	if (t->fires)
 		AfterTriggerEndQuery(t->estate);
-	SetUserIdAndSecContext(user, context);
 	CommandCounterIncrement();
 }
 

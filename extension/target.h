@@ -8,8 +8,9 @@
  * 2. No wait for a lock of a local client starts while that client, over any
  *	  number of others, waits for us; and none at all while an open group
  *	  holds other transactions' rows (target_wait).
- * 3. Rows are written as the table's owner, under
- *	  SECURITY_RESTRICTED_OPERATION.
+ * 3. The caller has become the table's owner, under
+ *	  SECURITY_RESTRICTED_OPERATION: defaults, index expressions and triggers
+ *	  are code of users.
  */
 #ifndef CAUSALDB_TARGET_H
 #define CAUSALDB_TARGET_H
@@ -47,6 +48,9 @@ extern void target_init(NodeShared *node, int clients_deadlock_timeout_ms);
  * one transaction only, so it may wait. */
 extern void target_begin_group(void);
 extern void target_set_alone(bool alone);
+/* Deferred triggers of this transaction fire with the row, as the owner of its
+ * table: at the commit they would fire as the worker. */
+extern void target_fire_at_once(void);
 extern void target_end_group(void);
 extern void target_abort_group(void);
 /* Inside a group, before a TRUNCATE or DDL. */

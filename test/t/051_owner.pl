@@ -1,0 +1,65 @@
+# Claim: a change of a peer runs the code of users (checks of domains, defaults,
+# triggers, index expressions) as the owner of the table and as nobody else.
+use CausaldbTest;
+
+my @nodes = new_cluster(2, conf => { 'causaldb.stall_retry_max' => '300ms' }, before => q(
+	CREATE ROLE plain LOGIN;
+	CREATE TABLE ran (what text, who name);
+	GRANT ALL ON ran TO PUBLIC;
+	CREATE SCHEMA own AUTHORIZATION plain;
+	SET SESSION AUTHORIZATION plain;
+	SET search_path = own, public;
+	CREATE FUNCTION note(what text) RETURNS bool LANGUAGE plpgsql AS $$
+	BEGIN
+		INSERT INTO public.ran VALUES (what, current_user);
+		RETURN true;
+	END
+	$$;
+	-- a lie, as of somebody who wants his code to be run early
+	CREATE FUNCTION index_note(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$
+	BEGIN
+		PERFORM own.note('index');
+		RETURN $1;
+	END
+	$$;
+	CREATE FUNCTION row_note() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN
+		PERFORM own.note(TG_NAME);
+		RETURN NULL;
+	END
+	$$;
+	CREATE DOMAIN positive AS int CHECK (own.note('domain') AND value > 0);
+	CREATE TABLE guarded (id int PRIMARY KEY, n positive, k positive,
+		here bool DEFAULT own.note('default'), folded int DEFAULT own.index_note(1));
+	CREATE INDEX ON guarded (own.index_note(id));
+	CREATE CONSTRAINT TRIGGER deferred AFTER INSERT ON guarded DEFERRABLE INITIALLY DEFERRED
+		FOR EACH ROW EXECUTE FUNCTION row_note();
+	CREATE TRIGGER emptied AFTER TRUNCATE ON guarded FOR EACH STATEMENT EXECUTE FUNCTION row_note();
+	ALTER TABLE guarded ENABLE ALWAYS TRIGGER deferred;
+	ALTER TABLE guarded ENABLE ALWAYS TRIGGER emptied;
+	CREATE TABLE domain_key (id positive PRIMARY KEY, a text);
+	RESET SESSION AUTHORIZATION;
+	RESET search_path;
+));
+my ($n1, $n2) = @nodes;
+
+$n1->run("SELECT causaldb.set_consistency('own.guarded', 'eventual', '{id,n,k}');
+	SELECT causaldb.set_consistency('own.domain_key', 'eventual')");
+converge(@nodes);
+
+# ------------------------------------------------------------ the owner's rights
+$_->run('TRUNCATE ran') foreach @nodes;
+$n1->run('SET SESSION AUTHORIZATION plain;
+	INSERT INTO own.guarded VALUES (1, 1, 1);
+	UPDATE own.guarded SET n = 2;
+	INSERT INTO own.domain_key VALUES (1);
+	UPDATE own.domain_key SET a = $$x$$;
+	TRUNCATE own.guarded');
+converge(@nodes);
+is($n2->run('SELECT DISTINCT who FROM ran'), 'plain', 'code of users runs as the owner of the table');
+foreach my $what (qw(domain default index deferred emptied))
+{
+	is($n2->run("SELECT count(*) > 0 FROM ran WHERE what = '$what'"), 't', "$what: it did run");
+}
+
+done_testing();
