@@ -10,7 +10,15 @@
 
 #include "access/table.h"
 #include "access/xact.h"
-#include "commands/tablecmds.h"
+#include "catalog/dependency.h"
+#include "catalog/index.h"
+#include "commands/sequence.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "nodes/makefuncs.h"
+#include "pgstat.h"
+#include "storage/lmgr.h"
+#include "storage/predicate.h"
 #include "utils/datum.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
@@ -18,6 +26,7 @@
 
 #include "apply_truncate.h"
 #include "apply_work.h"
+#include "compat.h"
 
 /* The found row in memory of the current context. */
 static RowImage *
@@ -94,12 +103,58 @@ spare(UnseenOp *op, void *arg)
 }
 
 static void
+new_storage(Relation rel)
+{
+	ReindexParams params = {0};
+	Oid toast = rel->rd_rel->reltoastrelid;
+
+	CheckTableForSerializableConflictIn(rel);
+	compat_new_storage(rel);
+	if (OidIsValid(toast))
+	{
+		Relation toast_rel = table_open(toast, AccessExclusiveLock);
+
+		compat_new_storage(toast_rel);
+		table_close(toast_rel, NoLock);
+	}
+	compat_reindex_relation(RelationGetRelid(rel), REINDEX_REL_PROCESS_TOAST, &params);
+	pgstat_count_truncate(rel);
+}
+
+static void
+restart_sequences(Relation rel)
+{
+	ListCell *lc;
+
+	foreach (lc, getOwnedSequences(RelationGetRelid(rel)))
+	{
+		LockRelationOid(lfirst_oid(lc), AccessExclusiveLock);
+		ResetSequence(lfirst_oid(lc));
+	}
+}
+
+/*
+ * The tables of one TRUNCATE come one after the other, and PostgreSQL's own
+ * refuses each that another one refers to. Foreign keys are for the origin to
+ * check, as they are for every other change.
+ */
+static void
 truncate_table(CatalogApply *a, uint8 flags)
 {
 	Relation rel = table_open(a->relid, NoLock);
+	EState *estate = CreateExecutorState();
+	ResultRelInfo *info = makeNode(ResultRelInfo);
 
-	ExecuteTruncateGuts(list_make1(rel), list_make1_oid(a->relid), NIL, DROP_RESTRICT,
-						(flags & REP_TRUNCATE_RESTART_SEQS) != 0);
+	AfterTriggerBeginQuery();
+	InitResultRelInfo(info, rel, 0, NULL, 0);
+	estate->es_opened_result_relations = list_make1(info);
+	ExecBSTruncateTriggers(estate, info);
+	new_storage(rel);
+	if (flags & REP_TRUNCATE_RESTART_SEQS)
+		restart_sequences(rel);
+	ExecASTruncateTriggers(estate, info);
+	AfterTriggerEndQuery(estate);
+	FreeExecutorState(estate);
 	table_close(rel, NoLock);
 	CommandCounterIncrement();
 }

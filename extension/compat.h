@@ -29,6 +29,23 @@
 #define compat_primary_key(rel) RelationGetPrimaryKeyIndex(rel)
 #endif
 
+/* An empty file for the relation, whose old one goes when this commits. */
+#if PG_VERSION_NUM >= 160000
+#define compat_new_storage(rel)                                                \
+	RelationSetNewRelfilenumber(rel, (rel)->rd_rel->relpersistence)
+#else
+#define compat_new_storage(rel)                                                \
+	RelationSetNewRelfilenode(rel, (rel)->rd_rel->relpersistence)
+#endif
+
+#if PG_VERSION_NUM >= 170000
+#define compat_reindex_relation(relid, flags, params)                          \
+	reindex_relation(NULL, relid, flags, params)
+#else
+#define compat_reindex_relation(relid, flags, params)                          \
+	reindex_relation(relid, flags, params)
+#endif
+
 #if PG_VERSION_NUM >= 160000
 #define compat_owns_relation(relid, role)                                      \
 	object_ownercheck(RelationRelationId, relid, role)

@@ -1,5 +1,6 @@
 # Claim: a change of a peer runs the code of users (checks of domains, defaults,
-# triggers, index expressions) as the owner of the table and as nobody else.
+# triggers, index expressions) as the owner of the table and as nobody else; a
+# TRUNCATE of tables that refer to each other arrives.
 use CausaldbTest;
 
 my @nodes = new_cluster(2, conf => { 'causaldb.stall_retry_max' => '300ms' }, before => q(
@@ -40,11 +41,15 @@ my @nodes = new_cluster(2, conf => { 'causaldb.stall_retry_max' => '300ms' }, be
 	CREATE TABLE domain_key (id positive PRIMARY KEY, a text);
 	RESET SESSION AUTHORIZATION;
 	RESET search_path;
+	CREATE TABLE parent (id int PRIMARY KEY, a text);
+	CREATE TABLE child (id int PRIMARY KEY, parent int REFERENCES parent);
 ));
 my ($n1, $n2) = @nodes;
 
 $n1->run("SELECT causaldb.set_consistency('own.guarded', 'eventual', '{id,n,k}');
-	SELECT causaldb.set_consistency('own.domain_key', 'eventual')");
+	SELECT causaldb.set_consistency('own.domain_key', 'eventual');
+	SELECT causaldb.set_consistency('parent', 'eventual');
+	SELECT causaldb.set_consistency('child', 'eventual')");
 converge(@nodes);
 
 # ------------------------------------------------------------ the owner's rights
@@ -61,5 +66,21 @@ foreach my $what (qw(domain default index deferred emptied))
 {
 	is($n2->run("SELECT count(*) > 0 FROM ran WHERE what = '$what'"), 't', "$what: it did run");
 }
+
+# ------------------------------------------------------------ foreign keys
+$n1->run("INSERT INTO parent VALUES (1, 'a'), (2, 'b'); INSERT INTO child VALUES (1, 1), (2, 2)");
+converge(@nodes);
+$n1->run('TRUNCATE parent, child');
+converge(@nodes);
+is($n2->run('SELECT (SELECT count(*) FROM parent), (SELECT count(*) FROM child)'), '0|0', 'TRUNCATE parent, child arrives');
+$n2->run("INSERT INTO parent VALUES (3, 'c'); INSERT INTO child VALUES (3, 3)");
+converge(@nodes);
+$n2->run('TRUNCATE parent CASCADE');
+converge(@nodes);
+is($n1->run('SELECT (SELECT count(*) FROM parent), (SELECT count(*) FROM child)'), '0|0', 'TRUNCATE parent CASCADE arrives');
+$n1->run("INSERT INTO parent VALUES (4, repeat('long', 1000)); INSERT INTO child VALUES (4, 4)");
+converge(@nodes);
+same_table($_, @nodes) foreach qw(parent child);
+is($n2->run('SET enable_seqscan = off; SELECT length(a) FROM parent WHERE id = 4'), 4000, 'and the tables are whole');
 
 done_testing();
