@@ -462,6 +462,17 @@ catalog_put_descriptor(uint64 hash, const void *bytes, size_t len)
 	MemoryContextDelete(scratch);
 }
 
+void
+catalog_check_descriptor(const void *bytes, size_t len)
+{
+	MemoryContext scratch =
+		AllocSetContextCreate(CurrentMemoryContext, "causaldb descriptor",
+							  ALLOCSET_DEFAULT_SIZES);
+
+	(void) decode_descriptor(rep_hash64(bytes, len, 0), bytes, len, scratch);
+	MemoryContextDelete(scratch);
+}
+
 void *
 catalog_get_descriptor(uint64 hash, size_t *len)
 {

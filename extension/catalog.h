@@ -93,6 +93,8 @@ extern const RepDescriptor *catalog_descriptor(uint64 hash);
  * are malformed or do not have this hash.
  */
 extern void catalog_put_descriptor(uint64 hash, const void *bytes, size_t len);
+/* ERROR XX001 if the bytes are no descriptor; nothing is stored. */
+extern void catalog_check_descriptor(const void *bytes, size_t len);
 /* Palloc'd bytes, or NULL if it is not stored. */
 extern void *catalog_get_descriptor(uint64 hash, size_t *len);
 /* Makes sure rel's own descriptor is stored, for a row that names it. */

@@ -9,6 +9,7 @@
 #include "capture.h"
 #include "catalog.h"
 #include "change.h"
+#include "debug_point.h"
 #include "errors.h"
 #include "meta.h"
 #include "outbox.h"
@@ -97,6 +98,8 @@ write_descriptors(List *hashes, StringInfo out, void (*write)(RepWriter *, const
 							errmsg("a descriptor that causaldb.log names is not stored")));
 		enlargeStringInfo(out, (int) len + 16);
 		rep_writer_init(&w, out->data + out->len, len + 16);
+		if (BREAK("bad_descriptor"))
+			((char *) bytes)[0] ^= 0x55;
 		write(&w, bytes, len);
 		Assert(!w.full);
 		out->len += (int) w.len;

@@ -229,8 +229,12 @@ check_interval(NodeShared *node, RepReader body, RepInterval *interval)
 	for (i = 0; i < interval->ndescriptors; i++)
 	{
 		size_t len;
+		const uint8 *bytes = rep_read_blob(&body, &len);
 
-		(void) rep_read_blob(&body, &len);
+		if (body.bad)
+			malformed("a descriptor is cut off");
+		/* here it fails one link; the apply worker serves all of them */
+		catalog_check_descriptor(bytes, len);
 	}
 	if (!rep_interval_decode_count(&body, interval))
 		malformed("its transactions cannot be read");

@@ -1,6 +1,7 @@
 # Claim: a change of a peer runs the code of users (checks of domains, defaults,
 # triggers, index expressions) as the owner of the table and as nobody else; a
-# TRUNCATE of tables that refer to each other arrives.
+# TRUNCATE of tables that refer to each other arrives; and a peer that sends
+# nonsense fails its own link and nothing else.
 use CausaldbTest;
 
 my @nodes = new_cluster(2, conf => { 'causaldb.stall_retry_max' => '300ms' }, before => q(
@@ -82,5 +83,21 @@ $n1->run("INSERT INTO parent VALUES (4, repeat('long', 1000)); INSERT INTO child
 converge(@nodes);
 same_table($_, @nodes) foreach qw(parent child);
 is($n2->run('SET enable_seqscan = off; SELECT length(a) FROM parent WHERE id = 4'), 4000, 'and the tables are whole');
+
+# ------------------------------------------------------------ a bad descriptor
+my $worker = "SELECT pid FROM pg_stat_activity WHERE application_name = 'causaldb apply'";
+my $pid = $n2->run($worker);
+$n1->run("ALTER SYSTEM SET causaldb.break = 'bad_descriptor'");
+$n1->run('SELECT pg_reload_conf()');
+$n1->run("CREATE TABLE late (id int PRIMARY KEY)");
+$n2->run("CREATE TABLE late (id int PRIMARY KEY)");
+$n1->run("SELECT causaldb.set_consistency('late', 'eventual'); INSERT INTO late VALUES (1)");
+$n1->wait_sql("SELECT COALESCE(bool_or(error LIKE '%descriptor%malformed%'), false) FROM causaldb.peers");
+pass('the link of a bad descriptor fails');
+is($n2->run($worker), $pid, 'the apply worker goes on');
+$n1->run('ALTER SYSTEM RESET causaldb.break');
+$n1->run('SELECT pg_reload_conf()');
+converge(@nodes);
+is($n2->run('SELECT count(*) FROM late'), 1, 'the link heals by itself');
 
 done_testing();
