@@ -4,7 +4,7 @@
 # nonsense fails its own link and nothing else.
 use CausaldbTest;
 
-my @nodes = new_cluster(2, conf => { 'causaldb.stall_retry_max' => '300ms' }, before => q(
+my @nodes = new_cluster(2, links => 1, conf => { 'causaldb.stall_retry_max' => '300ms' }, before => q(
 	CREATE ROLE plain LOGIN;
 	CREATE TABLE ran (what text, who name);
 	GRANT ALL ON ran TO PUBLIC;
@@ -67,6 +67,17 @@ foreach my $what (qw(domain default index deferred emptied))
 {
 	is($n2->run("SELECT count(*) > 0 FROM ran WHERE what = '$what'"), 't', "$what: it did run");
 }
+
+# keys of a table in the log are read while a change of another owner is applied
+$_->run('TRUNCATE ran') foreach @nodes;
+link_between($n1, $n2)->hold($n2 => $n1);
+$n2->run('SET SESSION AUTHORIZATION plain; INSERT INTO own.domain_key VALUES (2)');
+$n1->run("INSERT INTO parent VALUES (0, 'not having seen it')");
+$n2->wait_sql('SELECT count(*) FROM parent', 1);
+link_between($n1, $n2)->pass($n2 => $n1);
+is($n2->run('SELECT DISTINCT who FROM ran'), 'plain', 'also where its rows are only looked at');
+$n1->run('DELETE FROM parent');
+converge(@nodes);
 
 # ------------------------------------------------------------ foreign keys
 $n1->run("INSERT INTO parent VALUES (1, 'a'), (2, 'b'); INSERT INTO child VALUES (1, 1), (2, 2)");
