@@ -20,6 +20,7 @@
 #include "miscadmin.h"
 #include "parser/parse_type.h"
 #include "port/pg_bswap.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/catcache.h"
 #include "utils/datum.h"
@@ -27,10 +28,12 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/pg_locale.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 #include "utils/uuid.h"
+#include "utils/xml.h"
 
 #include "errors.h"
 #include "tuple.h"
@@ -68,6 +71,16 @@ type_is_built_in(Oid type)
 	return type < FirstGenbkiObjectId;
 }
 
+/*
+ * The binary form of xml has another declaration than the value; an empty
+ * vector's is refused by its own receive function.
+ */
+static bool
+binary_form_is_lossy(Oid type)
+{
+	return type == XMLOID || type == INT2VECTOROID || type == OIDVECTOROID;
+}
+
 bool
 tuple_type_is_text(Oid type)
 {
@@ -75,7 +88,8 @@ tuple_type_is_text(Oid type)
 	HeapTuple tup;
 	bool has_binary;
 
-	if (!type_is_built_in(type) || type_is_oid_alias(type))
+	if (!type_is_built_in(type) || type_is_oid_alias(type) ||
+		binary_form_is_lossy(type))
 		return true;
 	element = get_element_type(type);
 	if (OidIsValid(element) && tuple_type_is_text(element))
@@ -116,32 +130,57 @@ tuple_type_lookup(const char *name, size_t len, Oid *type, int32 *typmod)
 
 /* ----------------------------------------------------------- settings */
 
+/*
+ * What output and input functions read. Not only sessions differ in these: a
+ * database or role may have settings of its own, for our workers too.
+ */
+static const char *const settings[][2] = {
+	{ "datestyle", "ISO, MDY" },
+	{ "intervalstyle", "postgres" },
+	{ "extra_float_digits", "3" },
+	{ "search_path", "pg_catalog, pg_temp" },
+	{ "array_nulls", "on" },
+	{ "xmloption", "content" },
+	{ "lc_monetary", "C" },
+};
+
 static bool
-settings_are_pinned(void)
+is_pinned(int setting)
 {
-	return DateStyle == USE_ISO_DATES && DateOrder == DATEORDER_MDY &&
-		   IntervalStyle == INTSTYLE_POSTGRES && extra_float_digits == 3 &&
-		   strcmp(namespace_search_path, "pg_catalog, pg_temp") == 0;
+	switch (setting)
+	{
+		case 0:
+			return DateStyle == USE_ISO_DATES && DateOrder == DATEORDER_MDY;
+		case 1:
+			return IntervalStyle == INTSTYLE_POSTGRES;
+		case 2:
+			return extra_float_digits == 3;
+		case 3:
+			return strcmp(namespace_search_path, "pg_catalog, pg_temp") == 0;
+		case 4:
+			return Array_nulls;
+		case 5:
+			return xmloption == XMLOPTION_CONTENT;
+		default:
+			return strcmp(locale_monetary, "C") == 0;
+	}
 }
 
 int
 tuple_pin(void)
 {
-	static const char *const settings[][2] = {
-		{ "datestyle", "ISO, MDY" },
-		{ "intervalstyle", "postgres" },
-		{ "extra_float_digits", "3" },
-		{ "search_path", "pg_catalog, pg_temp" },
-	};
-	int nest_level;
+	int nest_level = 0;
 
-	if (settings_are_pinned())
-		return 0;
-	nest_level = NewGUCNestLevel();
 	for (int i = 0; i < (int) lengthof(settings); i++)
+	{
+		if (is_pinned(i))
+			continue;
+		if (nest_level == 0)
+			nest_level = NewGUCNestLevel();
 		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
 								 false);
+	}
 	return nest_level;
 }
 
@@ -195,6 +234,8 @@ text_form(Oid type)
 {
 	Oid base = getBaseType(type);
 
+	if (type == XMLOID)
+		return TUPLE_FORM_XML;
 	if (get_typtype(base) == TYPTYPE_ENUM)
 		return TUPLE_FORM_PLAIN_TEXT;
 	switch (base)
@@ -217,7 +258,30 @@ text_form(Oid type)
 static inline bool
 form_is_text(TupleForm form)
 {
-	return form == TUPLE_FORM_TEXT || form == TUPLE_FORM_PLAIN_TEXT;
+	return form == TUPLE_FORM_TEXT || form == TUPLE_FORM_PLAIN_TEXT ||
+		   form == TUPLE_FORM_XML;
+}
+
+/*
+ * The type whose text functions code this one: a name alone does not find an
+ * overloaded function or operator again, one with argument types does.
+ */
+static Oid
+text_type(Oid type)
+{
+	switch (type)
+	{
+		case REGPROCOID:
+			return REGPROCEDUREOID;
+		case REGOPEROID:
+			return REGOPERATOROID;
+		case REGPROCARRAYOID:
+			return REGPROCEDUREARRAYOID;
+		case REGOPERARRAYOID:
+			return REGOPERATORARRAYOID;
+		default:
+			return type;
+	}
 }
 
 void
@@ -237,8 +301,8 @@ tuple_codec_init(TupleCodec *codec, Oid type, int32 typmod, Oid collation,
 	if (tuple_type_is_text(type))
 	{
 		codec->form = text_form(type);
-		getTypeOutputInfo(type, &out, &varlena);
-		getTypeInputInfo(type, &in, &codec->in_param);
+		getTypeOutputInfo(text_type(type), &out, &varlena);
+		getTypeInputInfo(text_type(type), &in, &codec->in_param);
 	}
 	else
 	{
@@ -259,11 +323,31 @@ append_counted(StringInfo out, const void *data, size_t len)
 	appendBinaryStringInfo(out, data, (int) len);
 }
 
+/* An array says itself what it is an array of; both are arrays of OIDs. */
+static Datum
+as_array_of(Datum value, Oid array)
+{
+	ArrayType *copy = DatumGetArrayTypePCopy(value);
+
+	ARR_ELEMTYPE(copy) = get_element_type(array);
+	return PointerGetDatum(copy);
+}
+
+static bool
+is_recoded_array(Oid type)
+{
+	return type == REGPROCARRAYOID || type == REGOPERARRAYOID;
+}
+
 static void
 encode_text(TupleCodec *codec, Datum value, StringInfo out)
 {
 	int pin = codec->form == TUPLE_FORM_TEXT ? tuple_pin() : 0;
-	char *text = OutputFunctionCall(&codec->out, value);
+	char *text;
+
+	if (is_recoded_array(codec->type))
+		value = as_array_of(value, text_type(codec->type));
+	text = OutputFunctionCall(&codec->out, value);
 
 	tuple_unpin(pin);
 	append_counted(out, text, strlen(text));
@@ -360,6 +444,7 @@ tuple_encode(TupleCodec *codec, Datum value, bool isnull, StringInfo out)
 			append_counted(out, DatumGetPointer(value), (size_t) codec->typlen);
 			break;
 		case TUPLE_FORM_VARLENA:
+		case TUPLE_FORM_XML:
 			encode_varlena(value, out);
 			break;
 		case TUPLE_FORM_SEND:
@@ -390,9 +475,11 @@ decode_text(TupleCodec *codec, const RepValue *v)
 	Datum value;
 
 	(void) pg_verifymbstr(text, (int) v->len, false);
-	pin = codec->form == TUPLE_FORM_TEXT ? tuple_pin() : 0;
+	pin = codec->form != TUPLE_FORM_PLAIN_TEXT ? tuple_pin() : 0;
 	value = InputFunctionCall(&codec->in, text, codec->in_param, codec->typmod);
 	tuple_unpin(pin);
+	if (is_recoded_array(codec->type))
+		value = as_array_of(value, codec->type);
 	return value;
 }
 

@@ -35,6 +35,7 @@ typedef enum TupleForm
 	TUPLE_FORM_SEND,       /* the type's send function */
 	TUPLE_FORM_TEXT,       /* its output function, pinned settings */
 	TUPLE_FORM_PLAIN_TEXT, /* its output function; no setting matters */
+	TUPLE_FORM_XML,        /* as stored: output drops the declaration */
 	TUPLE_FORM_BOOL,       /* the rest: written here */
 	TUPLE_FORM_INT2,
 	TUPLE_FORM_INT4,
