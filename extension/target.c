@@ -370,6 +370,7 @@ target_lock_row(Target *t, const Datum *key, bool whole)
 
 /* ------------------------------------------------------------ writing */
 
+/* Of all columns: the next row of the group may lack others than this one. */
 static void
 prepare_defaults(Target *t)
 {
