@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
 
@@ -43,14 +44,24 @@ render_reader(const RepDescriptor *d, CatalogApply *out)
 	}
 }
 
+/*
+ * What travels as text is shown as it is: reading it again may fail, as the
+ * name of a table that is gone by now does.
+ */
 char *
 render_value(CatalogApply *a, int column, const RepValue *v)
 {
 	bool isnull;
-	Datum value = tuple_decode(&a->codecs[column], v, &isnull);
+	Datum value;
 	Oid out;
 	bool varlena;
 
+	if (a->descriptor.columns[column].text && !v->null)
+	{
+		(void) pg_verifymbstr((const char *) v->data, (int) v->len, false);
+		return pnstrdup((const char *) v->data, v->len);
+	}
+	value = tuple_decode(&a->codecs[column], v, &isnull);
 	if (isnull)
 		return NULL;
 	getTypeOutputInfo(a->codecs[column].type, &out, &varlena);
