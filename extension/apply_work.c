@@ -148,6 +148,8 @@ apply_work_set_fields(Work *w)
 			f->after = &c->fields[i].after;
 		}
 		f->attnum = w->a->attnums[f->column];
+		if (f->attnum == InvalidAttrNumber)
+			catalog_refuse_missing(w->a, f->column);
 		w->writes[i].field = (uint32) f->attnum;
 		w->writes[i].kind = f->kind;
 	}
@@ -347,6 +349,8 @@ find_image(Work *w)
 	{
 		int at = killer->apply->attnums[i] - 1;
 
+		if (at < 0)
+			continue; /* the column is gone since */
 		w->image->values[at] = tuple_decode(&killer->apply->codecs[i], &killer->change.row[i], &w->image->nulls[at]);
 		w->image->present[at] = true;
 	}
@@ -576,8 +580,11 @@ stands_as_logged(Work *w)
 	{
 		int at = w->a->attnums[i] - 1;
 		bool isnull;
-		Datum value = tuple_decode(&w->a->codecs[i], &w->c->row[i], &isnull);
+		Datum value;
 
+		if (at < 0)
+			continue;
+		value = tuple_decode(&w->a->codecs[i], &w->c->row[i], &isnull);
 		if (!tuple_same_image(&w->a->codecs[i], value, isnull, slot->tts_values[at], slot->tts_isnull[at]))
 			return false;
 	}

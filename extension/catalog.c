@@ -652,6 +652,38 @@ check_type(const RepDescriptor *d, const RepColumn *column,
 						 catalog_descriptor_name(d), column_name(column))));
 }
 
+void
+catalog_refuse_missing(const CatalogApply *a, int column)
+{
+	const RepDescriptor *d = &a->descriptor;
+	const RepColumn *c = &d->columns[column];
+
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+					errmsg("column %s of table %s does not exist",
+						   column_name(c), catalog_descriptor_name(d)),
+					errdetail("Another node changed it."),
+					errhint("Type: ALTER TABLE %s ADD COLUMN %s %s;",
+							catalog_descriptor_name(d), column_name(c),
+							column_type(c))));
+}
+
+/*
+ * A column that this node has not or no longer is in nobody's way until
+ * something is written to it: its value is kept in the log as it came.
+ */
+static void
+map_missing(CatalogApply *out, int column, MemoryContext context)
+{
+	const RepColumn *c = &out->descriptor.columns[column];
+	Oid type = c->text ? TEXTOID : BYTEAOID;
+
+	if (c->key != 0)
+		catalog_refuse_missing(out, column);
+	out->attnums[column] = InvalidAttrNumber;
+	tuple_codec_init(&out->codecs[column], type, -1, get_typcollation(type),
+					 context);
+}
+
 static void
 map_columns(CatalogApply *out, Relation rel, MemoryContext context)
 {
@@ -673,14 +705,10 @@ map_columns(CatalogApply *out, Relation rel, MemoryContext context)
 		Form_pg_attribute att;
 
 		if (attnum <= 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("column %s of table %s does not exist",
-							column_name(column), catalog_descriptor_name(d)),
-					 errdetail("Another node changed it."),
-					 errhint("Type: ALTER TABLE %s ADD COLUMN %s %s;",
-							 catalog_descriptor_name(d), column_name(column),
-							 column_type(column))));
+		{
+			map_missing(out, (int) i, context);
+			continue;
+		}
 		att = TupleDescAttr(desc, attnum - 1);
 		check_type(d, column, att);
 		out->attnums[i] = attnum;

@@ -54,7 +54,7 @@ typedef struct CatalogApply
 	RepDescriptor descriptor;
 	Oid relid;
 	Oid owner;           /* of the local table */
-	AttrNumber *attnums; /* descriptor column -> local attribute */
+	AttrNumber *attnums; /* descriptor column -> local attribute; 0: has none */
 	TupleCodec *codecs;  /* by descriptor column, of the local type */
 	int *keys;           /* the key's descriptor columns, in descriptor order */
 	int *key_columns;    /* index column -> descriptor column */
@@ -81,6 +81,9 @@ extern CatalogRelation *catalog_relation_build(Relation rel,
 extern CatalogApply *catalog_apply(uint64 hash);
 /* It is cached: catalog_apply raises no error, unless a change comes first. */
 extern bool catalog_apply_known(uint64 hash);
+/* ERROR: the table here lacks the descriptor's column. */
+extern void pg_attribute_noreturn() catalog_refuse_missing(
+	const CatalogApply *a, int column);
 
 /*
  * The decoded descriptor alone, cached; NULL if it is not stored. Its views

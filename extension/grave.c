@@ -59,6 +59,8 @@ decode_image(uint64 hash, bytea *bytes, CatalogRelation *rel, int natts, Datum *
 
 		if (r.bad || at >= natts)
 			ereport(ERROR, (errcode(ERRORS_MALFORMED), errmsg("malformed image in causaldb.grave")));
+		if (at < 0)
+			continue; /* the column is gone since */
 		image->values[at] = tuple_decode(&a->codecs[i], &v, &image->nulls[at]);
 		image->present[at] = true;
 	}

@@ -112,6 +112,8 @@ set_writes(UnseenOp *u)
 		writes = palloc(sizeof(RepWrite) * Max(a->descriptor.ncolumns, 1));
 		for (i = 0; i < a->descriptor.ncolumns; i++)
 		{
+			if (a->attnums[i] == InvalidAttrNumber)
+				continue;
 			writes[n].field = (uint32) a->attnums[i];
 			writes[n++].kind = REP_WRITE_SET;
 		}
@@ -123,6 +125,8 @@ set_writes(UnseenOp *u)
 		{
 			uint32 column = c->fields[i].column;
 
+			if (a->attnums[column] == InvalidAttrNumber)
+				continue;
 			writes[n].field = (uint32) a->attnums[column];
 			writes[n++].kind = a->descriptor.columns[column].rule == REP_RULE_COUNTER && !c->fields[i].base
 				? REP_WRITE_DELTA
