@@ -619,6 +619,47 @@ take_frames(void)
 
 /* ------------------------------------------------------------ housekeeping */
 
+/* The extension was dropped, or made anew, under our feet. */
+static bool
+is_still_a_node(void)
+{
+	bool still;
+
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	still = identity_installed() && identity_read().node == node->node_id;
+	CommitTransactionCommand();
+	return still;
+}
+
+/*
+ * Makes this an ordinary database again: the sender ends, and what the
+ * processes of this server share about it is as if it had never been a node.
+ */
+static void
+leave_cluster(void)
+{
+	NodeShared *n = shmem_find_node(MyDatabaseId);
+	int32 sender;
+	int tries;
+
+	if (n == NULL || n->own.boot == 0)
+		return;
+	ereport(LOG, (errmsg("causaldb: database %u is not a node any more", MyDatabaseId)));
+	/* from here on the supervisor starts nothing for it */
+	pg_atomic_write_u32(&n->state, NODE_UNKNOWN);
+	sender = n->sender_pid;
+	if (sender != 0)
+		(void) kill(sender, SIGTERM);
+	for (tries = 0; n->sender_pid != 0 && tries < 500; tries++)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+	shmem_release_node(MyDatabaseId);
+}
+
 static void
 keep_house(void)
 {
@@ -628,6 +669,11 @@ keep_house(void)
 	if (!TimestampDifferenceExceeds(last, now, PERSIST_MS))
 		return;
 	last = now;
+	if (!is_still_a_node())
+	{
+		leave_cluster();
+		proc_exit(0);
+	}
 	lane_persist_idle();
 	if (stability_look())
 	{
@@ -773,7 +819,10 @@ start(Oid database)
 		id = identity_read();
 	CommitTransactionCommand();
 	if (id.node == 0)
+	{
+		leave_cluster();
 		return false;
+	}
 
 	node = shmem_node();
 	LWLockAcquire(&node->lock, LW_EXCLUSIVE);

@@ -110,6 +110,7 @@ startup(void)
 			pg_atomic_init_u64(&node->last_commit_lsn, 0);
 			pg_atomic_init_u64(&node->last_position, 0);
 			pg_atomic_init_u64(&node->commits, 0);
+			pg_atomic_init_u64(&node->last_unique, 0);
 			pg_atomic_init_u32(&node->nstreams, 0);
 			for (s = 0; s < REP_MAX_STREAMS; s++)
 			{
