@@ -173,6 +173,39 @@ COMMENT ON FUNCTION causaldb.forget_dropped() IS 'forgets the tags of tables tha
 REVOKE ALL ON FUNCTION causaldb.forget_dropped() FROM PUBLIC;
 CREATE EVENT TRIGGER causaldb_forget_dropped ON sql_drop EXECUTE FUNCTION causaldb.forget_dropped();
 
+-- ---------------------------------------------------------------- keys
+CREATE FUNCTION causaldb.next_id() RETURNS int8
+	LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'causaldb_next_id';
+COMMENT ON FUNCTION causaldb.next_id() IS
+	'a number that no node gives twice, in the order of time: 41 bits of milliseconds since 2020, 10 of node id, 12 of count';
+
+CREATE FUNCTION causaldb.use_node_ids(relation regclass, column_name name) RETURNS void
+	LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog AS $$
+DECLARE
+	col record;
+BEGIN
+	SELECT a.atttypid::regtype AS type, a.attidentity AS identity INTO col
+	FROM pg_attribute a
+	WHERE a.attrelid = relation AND a.attname = column_name AND a.attnum > 0 AND NOT a.attisdropped;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'column "%" of table % does not exist', column_name, relation
+			USING ERRCODE = 'undefined_column';
+	END IF;
+	IF col.type <> 'int8'::regtype THEN
+		RAISE EXCEPTION 'column "%" of table % is of type %', column_name, relation, col.type
+			USING ERRCODE = 'datatype_mismatch',
+				DETAIL = 'Ids of causaldb.next_id() are 64 bits wide.',
+				HINT = format('Type on every node: ALTER TABLE %s ALTER COLUMN %I TYPE bigint;', relation, column_name);
+	END IF;
+	IF col.identity <> '' THEN
+		EXECUTE format('ALTER TABLE %s ALTER COLUMN %I DROP IDENTITY', relation, column_name);
+	END IF;
+	EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET DEFAULT causaldb.next_id()', relation, column_name);
+END
+$$;
+COMMENT ON FUNCTION causaldb.use_node_ids(regclass, name) IS
+	'makes causaldb.next_id() the default of a bigint column, instead of a sequence; call it on every node';
+
 -- ---------------------------------------------------------------- apply
 CREATE TABLE causaldb.grave (
 	relid		oid NOT NULL,

@@ -341,6 +341,27 @@ clock_stream(void)
 	return state == NODE_OPEN ? node->streams[node->own_slot].local_id : 0;
 }
 
+uint64
+clock_unique(NodeShared *node, int bits)
+{
+	NodeState state = wait_open(node);
+	uint64 last;
+	uint64 next;
+
+	if (state != NODE_OPEN && state != NODE_LOCAL)
+		refuse(node, state);
+	last = pg_atomic_read_u64(&node->last_unique);
+	do
+	{
+		uint64 ms = Max(clock_wall_ms(), rep_hlc_to_ms(clock_read(node)));
+
+		next = Max(last + 1, ms << bits);
+		/* the next start begins at the mark, above this millisecond */
+		mark_reserve(node, rep_hlc_from_ms((next >> bits) + 1));
+	} while (!pg_atomic_compare_exchange_u64(&node->last_unique, &last, next));
+	return next;
+}
+
 const ClockStamp *
 clock_precommit(void)
 {

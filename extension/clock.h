@@ -60,6 +60,14 @@ extern uint64 clock_wall_ms(void);
 /* Makes the shared clock of this database start above all it ever showed. */
 extern void clock_open(NodeShared *node, uint64 above);
 
+/*
+ * A number of `bits` more bits than milliseconds have, never given before in
+ * this database nor by a crash or restart before, and larger than all that
+ * were: milliseconds since 1970, then a count. Not a position. Errors as
+ * clock_precommit.
+ */
+extern uint64 clock_unique(NodeShared *node, int bits);
+
 /* Waits until the node is open or known not to be one; tells the state. */
 extern NodeState clock_state(NodeShared *node);
 /* create_cluster and join_cluster: this database is a node from commit on. */

@@ -117,6 +117,7 @@ typedef struct NodeShared
 	pg_atomic_uint64 last_commit_lsn; /* flushed before anything is shipped */
 	pg_atomic_uint64 last_position; /* largest committed of our own stream */
 	pg_atomic_uint64 commits; /* local commits that logged something */
+	pg_atomic_uint64 last_unique; /* see clock_unique */
 
 	pg_atomic_uint32 nstreams;
 	StreamSlot streams[REP_MAX_STREAMS];

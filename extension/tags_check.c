@@ -434,8 +434,12 @@ tags_check_advise(Relation rel)
 					 errdetail("Every node counts for itself, so two nodes "
 							   "can give one key to two rows, which then "
 							   "merge into one."),
-					 errhint("Use a uuid key, or give every node numbers of "
-							 "its own; type: ALTER SEQUENCE ... INCREMENT BY "
-							 "16 RESTART WITH ...;")));
+					 errhint("Type on every node: SELECT "
+							 "causaldb.use_node_ids(%s, %s);",
+							 quote_literal_cstr(table),
+							 quote_literal_cstr(NameStr(
+								 TupleDescAttr(RelationGetDescr(rel),
+											   attnum - 1)
+									 ->attname)))));
 	}
 }
