@@ -185,6 +185,9 @@ collect_change(CatalogApply *a, RepChange *c, uint32 ordinal, void *arg)
 			u->change.fields[i].before = copy_value(&c->fields[i].before);
 			u->change.fields[i].after = copy_value(&c->fields[i].after);
 		}
+		u->change.key = palloc(sizeof(RepValue) * Max(a->descriptor.nkeys, 1));
+		for (i = 0; i < a->descriptor.nkeys; i++)
+			u->change.key[i] = copy_value(&c->key[i]);
 	}
 	else if (c->kind != REP_CHANGE_TRUNCATE)
 	{
