@@ -633,8 +633,9 @@ is_still_a_node(void)
 }
 
 /*
- * Makes this an ordinary database again: the sender ends, and what the
- * processes of this server share about it is as if it had never been a node.
+ * Makes this an ordinary database again: the sender and the sessions of peers
+ * end, and what the processes of this server share about it is as if it had
+ * never been a node.
  */
 static void
 leave_cluster(void)
@@ -642,15 +643,21 @@ leave_cluster(void)
 	NodeShared *n = shmem_find_node(MyDatabaseId);
 	int32 sender;
 	int tries;
+	int i;
 
 	if (n == NULL || n->own.boot == 0)
 		return;
 	ereport(LOG, (errmsg("causaldb: database %u is not a node any more", MyDatabaseId)));
 	/* from here on the supervisor starts nothing for it */
 	pg_atomic_write_u32(&n->state, NODE_UNKNOWN);
+	LWLockAcquire(&n->lock, LW_SHARED);
 	sender = n->sender_pid;
 	if (sender != 0)
 		(void) kill(sender, SIGTERM);
+	for (i = 0; i < MAX_INBOXES; i++)
+		if (n->inboxes[i].used && n->inboxes[i].pid != 0)
+			(void) kill(n->inboxes[i].pid, SIGTERM);
+	LWLockRelease(&n->lock);
 	for (tries = 0; n->sender_pid != 0 && tries < 500; tries++)
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10, PG_WAIT_EXTENSION);

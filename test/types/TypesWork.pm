@@ -59,7 +59,7 @@ my @kinds = ((\&insert) x 7, (\&upsert) x 6, (\&update) x 8, (\&update_many) x 2
 sub statement
 {
 	my ($t) = @_;
-	return "TRUNCATE $t->{name};" if chance(0);
+	return "TRUNCATE $t->{name};" if chance(0.004);
 	return pick(@kinds)->($t);
 }
 
