@@ -50,6 +50,7 @@
 #include "identity.h"
 #include "inbox.h"
 #include "lane.h"
+#include "leave.h"
 #include "member.h"
 #include "meta.h"
 #include "omission.h"
@@ -619,54 +620,6 @@ take_frames(void)
 
 /* ------------------------------------------------------------ housekeeping */
 
-/* The extension was dropped, or made anew, under our feet. */
-static bool
-is_still_a_node(void)
-{
-	bool still;
-
-	StartTransactionCommand();
-	(void) GetTransactionSnapshot();
-	still = identity_installed() && identity_read().node == node->node_id;
-	CommitTransactionCommand();
-	return still;
-}
-
-/*
- * Makes this an ordinary database again: the sender and the sessions of peers
- * end, and what the processes of this server share about it is as if it had
- * never been a node.
- */
-static void
-leave_cluster(void)
-{
-	NodeShared *n = shmem_find_node(MyDatabaseId);
-	int32 sender;
-	int tries;
-	int i;
-
-	if (n == NULL || n->own.boot == 0)
-		return;
-	ereport(LOG, (errmsg("causaldb: database %u is not a node any more", MyDatabaseId)));
-	/* from here on the supervisor starts nothing for it */
-	pg_atomic_write_u32(&n->state, NODE_UNKNOWN);
-	LWLockAcquire(&n->lock, LW_SHARED);
-	sender = n->sender_pid;
-	if (sender != 0)
-		(void) kill(sender, SIGTERM);
-	for (i = 0; i < MAX_INBOXES; i++)
-		if (n->inboxes[i].used && n->inboxes[i].pid != 0)
-			(void) kill(n->inboxes[i].pid, SIGTERM);
-	LWLockRelease(&n->lock);
-	for (tries = 0; n->sender_pid != 0 && tries < 500; tries++)
-	{
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-	}
-	shmem_release_node(MyDatabaseId);
-}
-
 static void
 keep_house(void)
 {
@@ -676,7 +629,7 @@ keep_house(void)
 	if (!TimestampDifferenceExceeds(last, now, PERSIST_MS))
 		return;
 	last = now;
-	if (!is_still_a_node())
+	if (!leave_is_node(node))
 	{
 		leave_cluster();
 		proc_exit(0);

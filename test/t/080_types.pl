@@ -124,6 +124,8 @@ sub settle
 				last if $ret == 0;
 				my $stalled = $node->run('SELECT message, detail, hint, context FROM causaldb.stalled');
 				show_stalled($node) if $stalled ne '';
+				diag($_->name . ' waits: ' . $_->run('SELECT s FROM causaldb.streams s WHERE waiting_for IS NOT NULL OR stalled OR seen > applied; SELECT w FROM causaldb.apply_waits w'))
+				  foreach $try == 20 ? @nodes : ();
 				return fail("seed $seed: nothing stalls on " . $node->name . ": $stalled") && 0
 				  if $stalled ne '' || $try == 20;
 			}
