@@ -180,7 +180,7 @@ COMMENT ON FUNCTION causaldb.next_id() IS
 	'a number that no node gives twice, in the order of time: 41 bits of milliseconds since 2020, 10 of node id, 12 of count';
 
 CREATE FUNCTION causaldb.use_node_ids(relation regclass, column_name name) RETURNS void
-	LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog AS $$
+	LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	col record;
 BEGIN
