@@ -3,7 +3,6 @@
 # same statement on an untagged one; sender, receiver and apply worker have
 # the same for a transaction three times as large.
 use CausaldbTest;
-use Time::HiRes qw(usleep);
 
 my $limit_kb = 32 * 1024;
 my $flat_kb = 4 * 1024;
@@ -40,15 +39,16 @@ sub peak
 		require POSIX;
 		POSIX::_exit($ok ? 0 : 1);
 	}
-	while (waitpid($child, 1) == 0)
-	{
+	wait_until('the measured statement is over', sub {
+		my $over = waitpid($child, 1) != 0;
+
 		foreach my $pid (@$pids)
 		{
 			my $now = rss_anon($pid);
 			$peak{$pid} = $now if $now > $peak{$pid};
 		}
-		usleep(20_000);
-	}
+		return $over;
+	}, 300);
 	die 'the measured statement failed' if $? != 0;
 	return map { $peak{$_} } @$pids;
 }
