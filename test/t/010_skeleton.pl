@@ -11,6 +11,9 @@ $a->run("SELECT causaldb.set_consistency('t', 'eventual')");
 $a->run("SELECT causaldb.set_consistency('events', 'eventual')");
 converge($a, $b);
 
+is($_->run("SELECT applied_time <= clock_timestamp() + interval '1 s' FROM causaldb.streams WHERE own"),
+	't', 'the clock of ' . $_->name . ' is not ahead') foreach $a, $b;
+
 $a->run("INSERT INTO t (id, a) SELECT g, 'row ' || g FROM generate_series(1, 1000) g");
 converge($a, $b);
 same_table('t', $a, $b);
