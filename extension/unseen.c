@@ -457,14 +457,31 @@ unseen_count_own(uint64 hash, bool fresh)
 	return n;
 }
 
+/*
+ * Visits what no TRUNCATE undoes. Rows with a key are looked at again by it,
+ * all their operations together; those without stand or fall alone.
+ */
+static void
+visit_standing(List *truncate_ops, const UnseenOps *ops, UnseenVisit visit, void *arg)
+{
+	int i;
+
+	for (i = 0; i < ops->n; i++)
+		if (ops->details[i].apply->key.ncolumns > 0 ||
+			!is_undone(truncate_ops, &ops->details[i].op, ops, false))
+			visit(&ops->details[i], arg);
+}
+
 void
 unseen_visit(const Incoming *t, CatalogApply *apply, UnseenVisit visit, void *arg)
 {
+	List *truncate_ops;
 	int s;
 	Snapshot snapshot;
 
 	if (!unseen_index_catch_up(t))
 		return;
+	truncate_ops = truncates_of(apply);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	for (s = 0; s < group_streams; s++)
 	{
@@ -480,7 +497,6 @@ unseen_visit(const Incoming *t, CatalogApply *apply, UnseenVisit visit, void *ar
 		{
 			UnseenOps ops = {0};
 			Collecting k = {.relid = apply->relid, .apply = apply, .out = &ops, .slot = s, .row = &row};
-			int i;
 
 			k.deps = dense_deps(&row);
 			if (logged_is_chunked(&row))
@@ -492,16 +508,14 @@ unseen_visit(const Incoming *t, CatalogApply *apply, UnseenVisit visit, void *ar
 				{
 					k.base = (uint32) chunk.ordinal << 16;
 					logged_each_change(chunk.payload, chunk.payload_len, collect_change, &k);
-					for (i = 0; i < ops.n; i++)
-						visit(&ops.details[i], arg);
+					visit_standing(truncate_ops, &ops, visit, arg);
 					ops.n = 0;
 				}
 				store_end(chunks);
 			}
 			else
 				logged_each_change(row.payload, row.payload_len, collect_change, &k);
-			for (i = 0; i < ops.n; i++)
-				visit(&ops.details[i], arg);
+			visit_standing(truncate_ops, &ops, visit, arg);
 		}
 		store_end(scan);
 	}

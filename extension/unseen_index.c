@@ -235,7 +235,7 @@ index_change(CatalogApply *a, RepChange *c, uint32 ordinal, void *arg)
 	uint64 hash;
 
 	(void) ordinal;
-	if (a->key.ncolumns == 0)
+	if (a->key.ncolumns == 0 && c->kind != REP_CHANGE_TRUNCATE)
 		return true;
 	if (c->kind == REP_CHANGE_TRUNCATE)
 	{

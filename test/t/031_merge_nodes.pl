@@ -152,6 +152,20 @@ merges('TRUNCATE against delete and update', "(1, 'a', 'b', 5), (2, 'a', 'b', 5)
 		3 => "UPDATE t SET a = 'late'" ],
 	'');
 
+# rows without a key: two TRUNCATEs, each of which has seen another insert
+unless ($break)
+{
+	$_->run('CREATE TABLE event (what text)') foreach @nodes;
+	$n1->run("SELECT causaldb.set_consistency('event', 'eventual')");
+	converge(@nodes);
+	apart(\@nodes,
+		1 => "INSERT INTO event VALUES ('one, gone'); TRUNCATE event; INSERT INTO event VALUES ('one')",
+		2 => "INSERT INTO event VALUES ('two, gone'); TRUNCATE event; INSERT INTO event VALUES ('two')",
+		3 => "INSERT INTO event VALUES ('three')");
+	is($_->run("SELECT string_agg(what, ' ' ORDER BY what) FROM event"), 'one three two',
+		'TRUNCATEs apart of a table without a key, ' . $_->name) foreach @nodes;
+}
+
 # ------------------------------------------------------------ at random
 
 sub pick { return $_[ rand @_ ] }
