@@ -5,10 +5,10 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/snapmgr.h"
 
 #include "stall.h"
@@ -27,11 +27,10 @@ end(bool synced)
 {
 	SPI_finish();
 	PopActiveSnapshot();
-	if (synced)
-		/* as a session would: from a stronger source it would outlive the transaction */
-		(void) set_config_option("synchronous_commit", "local", PGC_SUSET, PGC_S_SESSION,
-								 GUC_ACTION_LOCAL, true, 0, false);
 	CommitTransactionCommand();
+	/* the worker commits asynchronously; a mark must outlive the crash it is for */
+	if (synced && !XLogRecPtrIsInvalid(XactLastCommitEnd))
+		XLogFlush(XactLastCommitEnd);
 }
 
 static void

@@ -131,10 +131,33 @@ sub session
 sub wait_sql
 {
 	my ($self, $query, $expected) = @_;
-	my $ok = $self->poll_query_until('postgres', $query, $expected // 't');
+	my $end = time + $PostgreSQL::Test::Utils::timeout_default;
+	my ($ret, $out);
 
-	fail('waited in vain on ' . $self->name . ": $query") unless $ok;
-	return $ok;
+	$expected //= 't';
+	do
+	{
+		($ret, $out) = $self->psql('postgres', $query);
+		return 1 if $ret == 0 && defined $out && $out eq $expected;
+		usleep(50_000);
+	} while (time < $end);
+	fail('waited in vain on ' . $self->name . ": $query, last " . ($out // 'nothing'));
+	return 0;
+}
+
+# A psql that goes before it has read its script, because the server went, has
+# failed like any other.
+sub psql
+{
+	my ($self, @args) = @_;
+	my @result = eval { $self->SUPER::psql(@args) };
+
+	if ($@ ne '')
+	{
+		die $@ unless $@ =~ /Broken pipe/;
+		@result = (2, '', 'the server went before the script was read');
+	}
+	return wantarray ? @result : $result[0];
 }
 
 sub create_cluster
