@@ -143,6 +143,7 @@ apply_as_owner(const Incoming *t, CatalogApply *a, RepChange *c)
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(a->owner, context | SECURITY_RESTRICTED_OPERATION);
 	apply_row_change(t, a, c, at_change);
+	DEBUG_POINT("apply_row_done");
 	SetUserIdAndSecContext(user, context);
 }
 

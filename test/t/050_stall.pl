@@ -121,9 +121,10 @@ sub poison
 {
 	my ($id) = @_;
 	converge(@nodes);
-	# so that what n3 writes does not depend on it
+	# so that what n3 writes does not depend on it; rows only, as members write
+	# changes of their own when a node has started
 	link_between($n1, $n3)->hold($n1 => $n3);
-	$n2->set_debug_point('apply_logged:kill');
+	$n2->set_debug_point('apply_row_done:kill');
 	$n1->run("INSERT INTO t VALUES ($id, 'poison', 'p')");
 	wait_until('it is given up', sub {
 			my ($ret, $out) = $n2->psql('postgres', 'SELECT crashes FROM causaldb.stalled');
