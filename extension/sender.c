@@ -13,6 +13,9 @@
  *	  then the flush, then the read.
  * 2. An acknowledgement goes out only after the grace period of
  *	  replicator/causal.h, and names only what is durable here.
+ * 3. A link that is up is never silent for longer than a heartbeat: a peer
+ *	  says how far it has applied only in answers, so that without a frame we
+ *	  would never learn that there is room again for others.
  */
 #include "postgres.h"
 
@@ -412,12 +415,14 @@ ship_stream(Peer *peer, int s, uint64 upto, bool beat, Snapshot snapshot)
 
 	/* a beat may find us with a closed position behind what went out */
 	upto = Max(upto, c->sent);
-	while ((c->sent < upto || beat) && peer_link_can_send(&peer->link) && outbox_has_room(c))
+	while ((beat || (c->sent < upto && outbox_has_room(c))) && peer_link_can_send(&peer->link))
 	{
 		StringInfoData frame;
 
 		initStringInfo(&frame);
-		outbox_next(node, s, c, upto, peer->known, own ? &own_mark : &relayed, own, snapshot, &frame);
+		/* invariant 3: without room an empty interval, for the answer to it */
+		outbox_next(node, s, c, outbox_has_room(c) ? upto : c->sent, peer->known,
+					own ? &own_mark : &relayed, own, snapshot, &frame);
 		ship(peer, s, &frame);
 		beat = false;
 		MemoryContextReset(frame_context);
