@@ -79,6 +79,14 @@ peer_link_fail(PeerLink *link, const char *reason)
 	link->next_try = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), Min(delay, LAST_RETRY_MS));
 }
 
+/* What the other side says besides answers belongs into its own log. */
+static void
+ignore_notice(void *arg, const PGresult *res)
+{
+	(void) arg;
+	(void) res;
+}
+
 void
 peer_link_start(PeerLink *link)
 {
@@ -92,6 +100,7 @@ peer_link_start(PeerLink *link)
 		peer_link_fail(link, link->conn ? PQerrorMessage(link->conn) : "out of memory");
 		return;
 	}
+	PQsetNoticeReceiver(link->conn, ignore_notice, NULL);
 	link->state = LINK_CONNECTING;
 	link->wait_events = WL_SOCKET_WRITEABLE;
 	link->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), CONNECT_TIMEOUT_MS);
