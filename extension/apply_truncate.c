@@ -27,6 +27,7 @@
 #include "apply_truncate.h"
 #include "apply_work.h"
 #include "compat.h"
+#include "tree.h"
 
 /* The found row in memory of the current context. */
 static RowImage *
@@ -133,6 +134,16 @@ restart_sequences(Relation rel)
 	}
 }
 
+static ResultRelInfo *
+open_for_triggers(EState *estate, Relation rel)
+{
+	ResultRelInfo *info = makeNode(ResultRelInfo);
+
+	InitResultRelInfo(info, rel, 0, NULL, 0);
+	estate->es_opened_result_relations = lappend(estate->es_opened_result_relations, info);
+	return info;
+}
+
 /*
  * The tables of one TRUNCATE come one after the other, and PostgreSQL's own
  * refuses each that another one refers to. Foreign keys are for the origin to
@@ -141,21 +152,29 @@ restart_sequences(Relation rel)
 static void
 truncate_table(CatalogApply *a, uint8 flags)
 {
-	Relation rel = table_open(a->relid, NoLock);
+	Relation root = table_open(a->relid, NoLock);
 	EState *estate = CreateExecutorState();
-	ResultRelInfo *info = makeNode(ResultRelInfo);
+	ListCell *lc;
 
 	AfterTriggerBeginQuery();
-	InitResultRelInfo(info, rel, 0, NULL, 0);
-	estate->es_opened_result_relations = list_make1(info);
-	ExecBSTruncateTriggers(estate, info);
-	new_storage(rel);
-	if (flags & REP_TRUNCATE_RESTART_SEQS)
-		restart_sequences(rel);
-	ExecASTruncateTriggers(estate, info);
+	foreach (lc, tree_members(root, NoLock))
+		ExecBSTruncateTriggers(estate, open_for_triggers(estate, table_open(lfirst_oid(lc), NoLock)));
+	foreach (lc, estate->es_opened_result_relations)
+	{
+		Relation rel = ((ResultRelInfo *) lfirst(lc))->ri_RelationDesc;
+
+		if (tree_is_leaf(rel))
+			new_storage(rel);
+		if (flags & REP_TRUNCATE_RESTART_SEQS)
+			restart_sequences(rel);
+	}
+	foreach (lc, estate->es_opened_result_relations)
+		ExecASTruncateTriggers(estate, lfirst(lc));
 	AfterTriggerEndQuery(estate);
+	foreach (lc, estate->es_opened_result_relations)
+		table_close(((ResultRelInfo *) lfirst(lc))->ri_RelationDesc, NoLock);
 	FreeExecutorState(estate);
-	table_close(rel, NoLock);
+	table_close(root, NoLock);
 	CommandCounterIncrement();
 }
 

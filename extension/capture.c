@@ -11,16 +11,24 @@
  * version has been superseded by this transaction is logged with the values
  * of the last version, or not at all if that is gone: replayed in the order
  * of the log it leaves the row as it stands here.
+ *
+ * A row that an UPDATE moves to another partition fires DELETE and INSERT.
+ * The key holds what tables are partitioned by, so that is what a change of
+ * the key is logged as anyway. A TRUNCATE of one partition is logged as the
+ * DELETE of each of its rows, since other nodes may be partitioned otherwise.
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "access/tableam.h"
 #include "access/transam.h"
 #include "access/xact.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -33,6 +41,7 @@
 #include "identity.h"
 #include "shmem.h"
 #include "store.h"
+#include "tags_check.h"
 
 /* namespace of our own among advisory locks; SQL uses 1 and 2 */
 #define LOCAL_HISTORY_LOCK 0xCD01
@@ -44,6 +53,13 @@ CaptureBase capture_base = { InvalidOid, InvalidAttrNumber };
 
 static bool registered = false;
 static bool logged = false; /* this transaction's log row is written */
+
+/*
+ * Partitioned tables that a TRUNCATE which is under way names: their
+ * partitions need not be told of. Forgotten too early it costs DELETEs of
+ * rows that go anyway, so any rollback forgets all of it.
+ */
+static List *truncating = NIL;
 
 /* -------------------------------------------------------------- commit */
 
@@ -155,6 +171,7 @@ on_transaction(XactEvent event, void *arg)
 			capture_buffer_reset();
 			capture_base.relid = InvalidOid;
 			logged = false;
+			truncating = NIL; /* memory of the transaction */
 			break;
 		default:
 			break;
@@ -180,6 +197,7 @@ on_subtransaction(SubXactEvent event, SubTransactionId id,
 			break;
 		case SUBXACT_EVENT_ABORT_SUB:
 			capture_buffer_sub_abort(nest);
+			truncating = NIL;
 			break;
 		default:
 			break;
@@ -266,8 +284,9 @@ last_version(Relation rel, TupleTableSlot *slot, HeapTuple tup, bool *fresh)
 		ItemPointerData next = tup->t_data->t_ctid;
 		bool should_free;
 
-		if (ItemPointerEquals(&next, &tup->t_self))
-			break;
+		if (ItemPointerEquals(&next, &tup->t_self) ||
+			ItemPointerIndicatesMovedPartitions(&next))
+			break; /* deleted, or another row now in another partition */
 		if (!*fresh)
 			slot = table_slot_create(rel, NULL);
 		*fresh = true;
@@ -352,8 +371,8 @@ is_base(const CatalogRelation *r, int column, TupleTableSlot *to)
 {
 	return r->rules[column] == REP_RULE_COUNTER &&
 		   (to->tts_isnull[r->attnums[column] - 1] ||
-			(capture_base.relid == r->relid &&
-			 capture_base.attnum == r->attnums[column]));
+			(capture_base.relid == r->root &&
+			 capture_base.attnum == r->root_attnums[column]));
 }
 
 /*
@@ -451,9 +470,9 @@ capture_update(CatalogRelation *r, TriggerData *data)
 }
 
 static void
-pg_attribute_noreturn() refuse_append_only(Relation rel, TriggerEvent event)
+pg_attribute_noreturn() refuse_append_only(Oid root, TriggerEvent event)
 {
-	char *name = catalog_qualified_name(RelationGetRelid(rel));
+	Relation rel = table_open(root, AccessShareLock);
 
 	ereport(ERROR,
 			(errcode(ERRORS_UNTAGGABLE),
@@ -462,7 +481,8 @@ pg_attribute_noreturn() refuse_append_only(Relation rel, TriggerEvent event)
 					RelationGetRelationName(rel)),
 			 errdetail("Without a primary key no other node could tell which "
 					   "row is meant."),
-			 errhint("Type: ALTER TABLE %s ADD PRIMARY KEY (...);", name)));
+			 errhint("Name the columns that tell them apart; type: %s",
+					 tags_check_key_statement(rel))));
 }
 
 static void
@@ -473,7 +493,7 @@ capture_row(CatalogRelation *r, TriggerData *data)
 	if (TRIGGER_FIRED_BY_INSERT(event))
 		capture_insert(r, data);
 	else if (r->append_only)
-		refuse_append_only(data->tg_relation, event);
+		refuse_append_only(r->root, event);
 	else if (TRIGGER_FIRED_BY_UPDATE(event))
 		capture_update(r, data);
 	else
@@ -484,7 +504,7 @@ capture_row(CatalogRelation *r, TriggerData *data)
 }
 
 static void
-capture_truncate(CatalogRelation *r)
+log_truncate(CatalogRelation *r)
 {
 	StringInfo out = capture_buffer_open(r, REP_CHANGE_TRUNCATE);
 
@@ -494,6 +514,75 @@ capture_truncate(CatalogRelation *r)
 	capture_buffer_close();
 }
 
+static void
+log_rows(CatalogRelation *r, Relation rel, RepChangeKind kind)
+{
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		slot_getsomeattrs(slot, r->max_attnum);
+		add_row(r, kind, slot);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	table_endscan(scan);
+	UnregisterSnapshot(snapshot);
+}
+
+/* BEFORE TRUNCATE of a partition, alone or with the whole table. */
+static void
+truncate_partition(CatalogRelation *r, Relation rel)
+{
+	if (list_member_oid(truncating, r->root))
+		return;
+	if (r->append_only)
+		ereport(ERROR,
+				(errcode(ERRORS_UNTAGGABLE),
+				 errmsg("cannot truncate a partition of append-only table "
+						"\"%s\"",
+						get_rel_name(r->root)),
+				 errdetail("Without a primary key no other node could tell "
+						   "which rows are meant."),
+				 errhint("Type: TRUNCATE %s;",
+						 catalog_qualified_name(r->root))));
+	log_rows(r, rel, REP_CHANGE_DELETE);
+}
+
+static void
+capture_truncate(CatalogRelation *r, TriggerData *data)
+{
+	Relation rel = data->tg_relation;
+
+	if (r->relid != r->root)
+		truncate_partition(r, rel);
+	else if (TRIGGER_FIRED_BEFORE(data->tg_event))
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+
+		truncating = lappend_oid(truncating, r->root);
+		MemoryContextSwitchTo(old);
+	}
+	else
+	{
+		truncating = list_delete_oid(truncating, r->root);
+		log_truncate(r);
+	}
+}
+
+void
+capture_rows(Relation rel)
+{
+	CatalogRelation *r = catalog_relation(RelationGetRelid(rel));
+
+	if (r == NULL || capture_applying)
+		return;
+	begin_capture();
+	log_rows(r, rel, REP_CHANGE_INSERT);
+}
+
 /* causaldb.capture(): the trigger of every tagged table */
 Datum
 causaldb_capture(PG_FUNCTION_ARGS)
@@ -501,10 +590,12 @@ causaldb_capture(PG_FUNCTION_ARGS)
 	TriggerData *data = (TriggerData *) fcinfo->context;
 	CatalogRelation *r;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(data->tg_event))
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		(TRIGGER_FIRED_FOR_ROW(data->tg_event) &&
+		 !TRIGGER_FIRED_AFTER(data->tg_event)))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("causaldb.capture() is an AFTER trigger"),
+				 errmsg("causaldb.capture() is a trigger of tagged tables"),
 				 errhint("Type: SELECT causaldb.set_consistency(...);")));
 	if (capture_applying)
 		return PointerGetDatum(NULL);
@@ -515,6 +606,6 @@ causaldb_capture(PG_FUNCTION_ARGS)
 	if (TRIGGER_FIRED_FOR_ROW(data->tg_event))
 		capture_row(r, data);
 	else
-		capture_truncate(r);
+		capture_truncate(r, data);
 	return PointerGetDatum(NULL);
 }

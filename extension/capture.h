@@ -20,6 +20,7 @@
 #include "postgres.h"
 
 #include "access/attnum.h"
+#include "utils/relcache.h"
 
 #include "meta.h"
 
@@ -40,6 +41,8 @@ typedef struct CaptureBase
 } CaptureBase;
 extern CaptureBase capture_base;
 
+/* Records an INSERT of every row of the table or partition. */
+extern void capture_rows(Relation rel);
 /* Records a META change in the running transaction. */
 extern void capture_meta(MetaKind meta, const void *body, size_t len);
 /* The running transaction has captured something that still stands. */

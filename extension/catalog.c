@@ -33,6 +33,7 @@
 #include "compat.h"
 #include "errors.h"
 #include "store.h"
+#include "tree.h"
 
 /* a cached object's home; the object comes behind it */
 typedef struct Home
@@ -90,7 +91,8 @@ on_relcache(Datum arg, Oid relid)
 	invalidations++;
 	hash_seq_init(&all, relations);
 	while ((relation = hash_seq_search(&all)) != NULL)
-		if (!OidIsValid(relid) || relation->relid == relid)
+		if (!OidIsValid(relid) || relation->relid == relid ||
+			relation->relation->root == relid)
 		{
 			retire(relation->home);
 			hash_search(relations, &relation->relid, HASH_REMOVE, NULL);
@@ -279,16 +281,47 @@ choose_columns(CatalogRelation *out, Relation rel, bool whole,
 	}
 }
 
+/* What a tagged root says of its partition: names are the same there. */
+static CatalogRelation *
+build_partition(Relation rel, Oid root_relid, MemoryContext context)
+{
+	Relation root = table_open(root_relid, AccessShareLock);
+	CatalogRelation *out = catalog_relation_build(root, context);
+
+	if (out != NULL)
+	{
+		out->relid = RelationGetRelid(rel);
+		out->attnums =
+			MemoryContextAlloc(context,
+							   sizeof(AttrNumber) * Max(out->ncolumns, 1));
+		out->max_attnum = 0;
+		for (int i = 0; i < out->ncolumns; i++)
+		{
+			out->attnums[i] = tree_attribute(rel, root, out->root_attnums[i]);
+			out->max_attnum = Max(out->max_attnum, out->attnums[i]);
+		}
+		if (!out->append_only)
+			read_key(rel, &out->key, context);
+	}
+	table_close(root, NoLock);
+	return out;
+}
+
 CatalogRelation *
 catalog_relation_build(Relation rel, MemoryContext context)
 {
-	CatalogTag tag = catalog_tag_read(RelationGetRelid(rel));
+	Oid root = tree_root(rel);
+	CatalogTag tag;
 	CatalogRelation *out;
 
+	if (root != RelationGetRelid(rel))
+		return build_partition(rel, root, context);
+	tag = catalog_tag_read(RelationGetRelid(rel));
 	if (!tag.active)
 		return NULL;
 	out = MemoryContextAllocZero(context, sizeof(CatalogRelation));
 	out->relid = RelationGetRelid(rel);
+	out->root = out->relid;
 	out->policy = tag.policy;
 	read_key(rel, &out->key, context);
 	out->append_only = out->key.ncolumns == 0;
@@ -302,6 +335,7 @@ catalog_relation_build(Relation rel, MemoryContext context)
 				 errhint("Type: ALTER TABLE %s ADD PRIMARY KEY (...);",
 						 catalog_qualified_name(RelationGetRelid(rel)))));
 	choose_columns(out, rel, tag.whole, catalog_tag_rules(rel), context);
+	out->root_attnums = out->attnums;
 	encode_definition(out, rel, context);
 	return out;
 }
@@ -593,7 +627,8 @@ lock_local_table(const RepDescriptor *d)
 				 errmsg("table %s does not exist", catalog_descriptor_name(d)),
 				 errdetail("Another node changed rows of it."),
 				 errhint("Type: %s", create_table_statement(d))));
-	if (get_rel_relkind(relid) != RELKIND_RELATION)
+	if (get_rel_relkind(relid) != RELKIND_RELATION &&
+		get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
 						errmsg("%s is not a table", catalog_descriptor_name(d)),
 						errdetail("It is one on the node that changed rows of "

@@ -9,8 +9,9 @@
  * Invariants
  * 1. What a cache hands out never changes; it stays valid until the end of
  *	  the transaction, also when an invalidation retires it meanwhile.
- * 2. Read tag rows only under a lock on the tagged table that conflicts with
- *	  SHARE ROW EXCLUSIVE, which every change of a tag holds.
+ * 2. Read tag rows only under a lock on the tagged table, or on the partition
+ *	  of it, that conflicts with SHARE ROW EXCLUSIVE, which every change of a
+ *	  tag holds on all of them.
  * 3. A descriptor is in causaldb.descriptor, committed or by the same
  *	  transaction, before any row that names its hash. It may be there
  *	  several times: storing it never waits for another transaction.
@@ -27,14 +28,19 @@
 #include "change.h"
 #include "tuple.h"
 
-/* one tagged table as its writers see it */
+/*
+ * One table as its writers see it: a tagged one, or a partition of a tagged
+ * one. A partition's descriptor is that of the root, whatever it is called.
+ */
 typedef struct CatalogRelation
 {
 	Oid relid;
+	Oid root;         /* the tagged table, relid itself unless a partition */
 	bool append_only; /* it has no primary key */
 	RepRowPolicy policy;
-	int ncolumns;        /* of the descriptor, ascending attnum */
-	AttrNumber *attnums; /* descriptor column -> attribute */
+	int ncolumns;             /* of the descriptor, ascending root attribute */
+	AttrNumber *attnums;      /* descriptor column -> attribute */
+	AttrNumber *root_attnums; /* descriptor column -> attribute of the root */
 	AttrNumber max_attnum;
 	TupleCodec *codecs;
 	RepRule *rules;
@@ -65,8 +71,9 @@ typedef struct CatalogApply
 } CatalogApply;
 
 /*
- * The tagged table, or NULL if it is not tagged. The caller has it locked.
- * ERROR 55000 if it was tagged with a key that it has lost.
+ * The table, or NULL if neither it nor the root it is a partition of is
+ * tagged. The caller has it locked. ERROR 55000 if it was tagged with a key
+ * that it has lost.
  */
 extern CatalogRelation *catalog_relation(Oid relid);
 extern CatalogRelation *catalog_relation_build(Relation rel,

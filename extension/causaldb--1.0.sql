@@ -172,6 +172,16 @@ $$;
 COMMENT ON FUNCTION causaldb.forget_dropped() IS 'forgets the tags of tables that are dropped';
 REVOKE ALL ON FUNCTION causaldb.forget_dropped() FROM PUBLIC;
 CREATE EVENT TRIGGER causaldb_forget_dropped ON sql_drop EXECUTE FUNCTION causaldb.forget_dropped();
+ALTER EVENT TRIGGER causaldb_forget_dropped ENABLE ALWAYS;
+
+CREATE FUNCTION causaldb.look_at_ddl() RETURNS event_trigger
+	LANGUAGE C AS 'MODULE_PATHNAME', 'causaldb_look_at_ddl';
+COMMENT ON FUNCTION causaldb.look_at_ddl() IS 'captures what is written to new partitions of tagged tables, and refuses what would end capture';
+REVOKE ALL ON FUNCTION causaldb.look_at_ddl() FROM PUBLIC;
+CREATE EVENT TRIGGER causaldb_look_at_ddl ON ddl_command_end
+	WHEN TAG IN ('ALTER TABLE', 'CREATE TABLE', 'CREATE SCHEMA', 'ALTER FOREIGN TABLE', 'CREATE FOREIGN TABLE')
+	EXECUTE FUNCTION causaldb.look_at_ddl();
+ALTER EVENT TRIGGER causaldb_look_at_ddl ENABLE ALWAYS;
 
 -- ---------------------------------------------------------------- keys
 CREATE FUNCTION causaldb.next_id() RETURNS int8

@@ -22,6 +22,7 @@
 #include "catalog.h"
 #include "errors.h"
 #include "key.h"
+#include "tree.h"
 
 PG_FUNCTION_INFO_V1(causaldb_counter_set);
 
@@ -77,7 +78,8 @@ run_update(Relation rel, const CatalogRelation *r, AttrNumber attnum,
 	int result;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "UPDATE ONLY %s SET %s = $1 WHERE",
+	appendStringInfo(&sql, "UPDATE %s%s SET %s = $1 WHERE",
+					 tree_is_partitioned(rel) ? "" : "ONLY ",
 					 catalog_qualified_name(RelationGetRelid(rel)),
 					 quote_identifier(
 						 get_attname(RelationGetRelid(rel), attnum, false)));
@@ -104,7 +106,7 @@ run_update(Relation rel, const CatalogRelation *r, AttrNumber attnum,
 Datum
 causaldb_counter_set(PG_FUNCTION_ARGS)
 {
-	Relation rel = table_open(PG_GETARG_OID(0), RowExclusiveLock);
+	Relation rel = tree_open_root(PG_GETARG_OID(0), RowExclusiveLock);
 	CatalogRelation *r = catalog_relation(RelationGetRelid(rel));
 	AttrNumber attnum = counter_column(rel, r, NameStr(*PG_GETARG_NAME(2)));
 	Datum values[INDEX_MAX_KEYS + 1];

@@ -43,6 +43,7 @@
 #include "render.h"
 #include "stamp.h"
 #include "store.h"
+#include "tree.h"
 
 PG_FUNCTION_INFO_V1(causaldb_history);
 PG_FUNCTION_INFO_V1(causaldb_field_history);
@@ -633,8 +634,13 @@ read_filter_key(Filter *f, Jsonb *key)
 						errhint("Look into causaldb.history.")));
 	index = index_open(oid, AccessShareLock);
 	if (tuple_key_init(&f->key, index, CurrentMemoryContext) > 0)
-		elog(ERROR, "the key of table \"%s\" cannot be compared",
-			 RelationGetRelationName(f->relation));
+		ereport(ERROR,
+				(errcode(ERRORS_UNTAGGABLE),
+				 errmsg("the key of table \"%s\" cannot be compared",
+						RelationGetRelationName(f->relation)),
+				 errdetail("A column of it is of a type without a hash "
+						   "function, so the table was never tagged."),
+				 errhint("Look into causaldb.history.")));
 	index_close(index, AccessShareLock);
 	key_from_jsonb(f->relation, &f->key, key, f->values);
 }
@@ -648,7 +654,7 @@ causaldb_field_history(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("relation and key must be given")));
-	f.relation = table_open(PG_GETARG_OID(0), AccessShareLock);
+	f.relation = tree_open_root(PG_GETARG_OID(0), AccessShareLock);
 	if (!PG_ARGISNULL(2))
 		f.column = NameStr(*PG_GETARG_NAME(2));
 	check_rights(f.relation, f.column);

@@ -7,9 +7,10 @@
  * it out. So the same code runs for a local call and for a change that
  * arrives from another node.
  *
- * The lock is SHARE ROW EXCLUSIVE, as CREATE TRIGGER takes: readers go on,
- * writers wait until the tag's transaction ends. Only unset_consistency takes
- * ACCESS EXCLUSIVE, as DROP TRIGGER does. Nothing is scanned or rewritten.
+ * The lock is SHARE ROW EXCLUSIVE, as CREATE TRIGGER takes, on all partitions
+ * too: readers go on, writers wait until the tag's transaction ends. Only
+ * unset_consistency takes ACCESS EXCLUSIVE, as DROP TRIGGER does. Nothing is
+ * scanned or rewritten.
  */
 #include "postgres.h"
 
@@ -48,18 +49,17 @@
 #include "catalog.h"
 #include "compat.h"
 #include "errors.h"
+#include "finding.h"
+#include "install.h"
 #include "store.h"
 #include "tags.h"
 #include "tags_check.h"
+#include "tree.h"
 
 PG_FUNCTION_INFO_V1(causaldb_set_consistency);
 PG_FUNCTION_INFO_V1(causaldb_unset_consistency);
 PG_FUNCTION_INFO_V1(causaldb_set_merge);
 PG_FUNCTION_INFO_V1(causaldb_set_row_policy);
-
-/* before digits and letters: captured before any trigger of the user's that
- * might write the row again */
-#define TRIGGER_NAME "!causaldb_capture"
 
 TagsRoute tags_route = NULL;
 
@@ -192,92 +192,6 @@ read_document(const char *change)
 	if (out.op == NULL || out.schema == NULL || out.table == NULL)
 		bad_document(change, "A name is missing");
 	return out;
-}
-
-/* ------------------------------------------------------------ triggers */
-
-static Oid
-capture_function(void)
-{
-	return LookupFuncName(list_make2(makeString("causaldb"),
-									 makeString("capture")),
-						  0, NULL, false);
-}
-
-static void
-create_trigger(Relation rel, bool row, int16 events)
-{
-	CreateTrigStmt *stmt = makeNode(CreateTrigStmt);
-	ObjectAddress trigger;
-	ObjectAddress extension;
-
-	stmt->trigname = TRIGGER_NAME;
-	stmt->funcname = list_make2(makeString("causaldb"), makeString("capture"));
-	stmt->row = row;
-	stmt->timing = TRIGGER_TYPE_AFTER;
-	stmt->events = events;
-	/* internal: dumps of the table leave it out, as they leave out the tag */
-	trigger = CreateTriggerFiringOn(stmt, NULL, RelationGetRelid(rel),
-									InvalidOid, InvalidOid, InvalidOid,
-									capture_function(), InvalidOid, NULL, true,
-									false, TRIGGER_FIRES_ALWAYS);
-	ObjectAddressSet(extension, ExtensionRelationId,
-					 get_extension_oid("causaldb", false));
-	/* DROP EXTENSION takes the trigger along instead of refusing */
-	recordDependencyOn(&trigger, &extension, DEPENDENCY_AUTO_EXTENSION);
-}
-
-/* OIDs of our triggers on the table. */
-static List *
-our_triggers(Oid relid)
-{
-	Relation rel = table_open(TriggerRelationId, AccessShareLock);
-	Oid function = capture_function();
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple tup;
-	List *out = NIL;
-
-	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(relid));
-	scan =
-		systable_beginscan(rel, TriggerRelidNameIndexId, true, NULL, 1, &key);
-	while (HeapTupleIsValid(tup = systable_getnext(scan)))
-	{
-		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tup);
-
-		if (form->tgfoid == function)
-			out = lappend_oid(out, form->oid);
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return out;
-}
-
-static void
-install_triggers(Relation rel)
-{
-	if (our_triggers(RelationGetRelid(rel)) != NIL)
-		return;
-	create_trigger(rel, true,
-				   TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE |
-					   TRIGGER_TYPE_DELETE);
-	create_trigger(rel, false, TRIGGER_TYPE_TRUNCATE);
-}
-
-static void
-remove_triggers(Relation rel)
-{
-	List *triggers = our_triggers(RelationGetRelid(rel));
-	ListCell *cell;
-
-	foreach (cell, triggers)
-	{
-		ObjectAddress trigger;
-
-		ObjectAddressSet(trigger, TriggerRelationId, lfirst_oid(cell));
-		performDeletion(&trigger, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
-	}
 }
 
 /* ---------------------------------------------------------- tag tables */
@@ -487,8 +401,8 @@ check_change(Relation rel, const TagChange *c, const char *change)
 		if (c->level == NULL)
 			bad_document(change, "The level is missing");
 		check_level(c->level);
-		tags_check_table(rel);
-		tags_check_columns(rel, columns_after(rel, c->columns));
+		finding_raise(tags_check_table(rel));
+		finding_raise(tags_check_columns(rel, columns_after(rel, c->columns)));
 	}
 	else if (strcmp(c->op, "set_merge") == 0)
 	{
@@ -496,7 +410,8 @@ check_change(Relation rel, const TagChange *c, const char *change)
 			bad_document(change, "Column or rule is missing");
 		check_rule_name(c->rule);
 		check_options(c->rule, c->options);
-		tags_check_rule(rel, check_tagged_column(rel, c->column), c->rule);
+		finding_raise(tags_check_rule(rel, check_tagged_column(rel, c->column),
+									  c->rule));
 	}
 	else if (strcmp(c->op, "set_row_policy") == 0)
 	{
@@ -510,6 +425,41 @@ check_change(Relation rel, const TagChange *c, const char *change)
 }
 
 /* --------------------------------------------------------------- apply */
+
+/* Members are locked already. */
+static void
+each_member(Relation root, void (*act)(Relation member))
+{
+	List *members = tree_members(root, NoLock);
+	ListCell *cell;
+
+	foreach (cell, members)
+	{
+		Relation member = table_open(lfirst_oid(cell), NoLock);
+
+		act(member);
+		table_close(member, NoLock);
+	}
+}
+
+static void
+install_on(Relation member)
+{
+	(void) install_triggers(member);
+}
+
+static void
+remove_from(Relation member)
+{
+	(void) install_remove(member);
+}
+
+/* Who writes a partition alone has only that locked, and cached. */
+static void
+forget_cached(Relation member)
+{
+	CacheInvalidateRelcache(member);
+}
 
 static void
 add_tag_column(Oid relid, AttrNumber attnum, const char *rule,
@@ -559,7 +509,7 @@ apply_set_consistency(Relation rel, const TagChange *c)
 			   3, types, values);
 	foreach (cell, c->columns)
 		add_tag_column_if_absent(relid, need_column(rel, lfirst(cell)));
-	install_triggers(rel);
+	each_member(rel, install_on);
 }
 
 /*
@@ -574,7 +524,7 @@ apply_unset_consistency(Relation rel)
 	run_for(relid, "UPDATE causaldb.tag SET level = 'none', "
 				   "row_policy = 'update_wins' WHERE relid = $1");
 	run_for(relid, "DELETE FROM causaldb.tag_column WHERE relid = $1");
-	remove_triggers(rel);
+	each_member(rel, remove_from);
 }
 
 static void
@@ -600,7 +550,7 @@ carry_out(Relation rel, const TagChange *c)
 					   c->rule, c->options ? c->options : "{}");
 	else
 		apply_row_policy(rel, c);
-	CacheInvalidateRelcache(rel);
+	each_member(rel, forget_cached);
 	CommandCounterIncrement();
 }
 
@@ -608,6 +558,7 @@ static Relation
 open_target(const TagChange *c)
 {
 	RangeVar *name = makeRangeVar(c->schema, c->table, -1);
+	Relation rel;
 	/* as CREATE TRIGGER and DROP TRIGGER take */
 	LOCKMODE lock = strcmp(c->op, "unset_consistency") == 0
 						? AccessExclusiveLock
@@ -624,7 +575,9 @@ open_target(const TagChange *c)
 				 errhint("Create it as it is there: type CREATE TABLE %s "
 						 "(...);",
 						 quote_qualified_identifier(c->schema, c->table))));
-	return table_open(relid, NoLock);
+	rel = relation_open(relid, NoLock);
+	(void) tree_members(rel, lock);
+	return rel;
 }
 
 void
@@ -639,7 +592,7 @@ tags_apply(const char *change)
 	tagged = catalog_relation(RelationGetRelid(rel));
 	if (tagged != NULL)
 		catalog_store_descriptor(tagged);
-	table_close(rel, NoLock);
+	relation_close(rel, NoLock);
 }
 
 /* ----------------------------------------------------- what users call */
@@ -745,9 +698,9 @@ causaldb_set_consistency(PG_FUNCTION_ARGS)
 		add_member(&document, "columns", NULL);
 	else
 		add_columns(&document, PG_GETARG_ARRAYTYPE_P(2));
-	tags_check_table(rel);
+	finding_raise(tags_check_table(rel));
 	if (!is_tagged(RelationGetRelid(rel)))
-		tags_check_advise(rel);
+		finding_raise(tags_check_advice(rel));
 	propose(rel, &document);
 	PG_RETURN_VOID();
 }

@@ -6,6 +6,7 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/sysattr.h"
 #include "access/table.h"
 #include "access/transam.h"
@@ -23,12 +24,42 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/typcache.h"
 
 #include "catalog.h"
+#include "catalog_tag.h"
 #include "compat.h"
 #include "errors.h"
+#include "finding.h"
 #include "store.h"
 #include "tags_check.h"
+#include "tree.h"
+
+/* what is said of a table while it is looked at */
+typedef struct Checked
+{
+	Relation root; /* the table that is to be tagged */
+	List *found;   /* Finding */
+} Checked;
+
+#define REFUSE(c, aspect, says, detail, hint)                                  \
+	finding_add(&(c)->found, ERROR, ERRORS_UNTAGGABLE, aspect, says, detail,   \
+				hint)
+
+static char *
+qualified_name(Relation rel)
+{
+	return quote_qualified_identifier(get_namespace_name_or_temp(
+										  RelationGetNamespace(rel)),
+									  RelationGetRelationName(rel));
+}
+
+static char *
+cannot(Relation rel, const char *why)
+{
+	return psprintf("cannot tag table \"%s\": %s", RelationGetRelationName(rel),
+					why);
+}
 
 /* --------------------------------------------------------------- table */
 
@@ -50,67 +81,123 @@ kind_name(Relation rel)
 	}
 }
 
-static void
-check_kind(Relation rel)
+/* CREATE TABLE with the columns of something that cannot be tagged. */
+static char *
+like_statement(Relation rel, const char *schema)
 {
-	const char *name = RelationGetRelationName(rel);
+	return psprintf("CREATE TABLE %s (LIKE %s INCLUDING DEFAULTS);",
+					quote_qualified_identifier(
+						schema,
+						psprintf("%s_copy", RelationGetRelationName(rel))),
+					qualified_name(rel));
+}
 
-	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ||
-		rel->rd_rel->relispartition)
-		ereport(ERROR,
-				(errcode(ERRORS_NOT_YET),
-				 errmsg("cannot tag table \"%s\": it is partitioned", name),
-				 errdetail("Partitioned tables and their partitions cannot "
-						   "be tagged yet."),
-				 errhint("Tag a table without partitions; type: CREATE "
-						 "TABLE ... (LIKE %s INCLUDING ALL);",
-						 catalog_qualified_name(RelationGetRelid(rel)))));
-	if (rel->rd_rel->relkind != RELKIND_RELATION)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("cannot tag \"%s\": it is %s", name, kind_name(rel)),
-				 errdetail("Only writes of ordinary tables are captured."),
-				 errhint("Copy its rows into a table and tag that; type: "
-						 "CREATE TABLE ... AS TABLE %s;",
-						 catalog_qualified_name(RelationGetRelid(rel)))));
-	if (rel->rd_rel->relhassubclass || has_superclass(RelationGetRelid(rel)))
-		ereport(ERROR,
-				(errcode(ERRORS_NOT_YET),
-				 errmsg("cannot tag table \"%s\": it takes part in "
-						"inheritance",
-						name),
-				 errdetail("Inheriting tables and their parents cannot be "
-						   "tagged yet."),
-				 errhint("Type: ALTER TABLE ... NO INHERIT ...;")));
+static char *
+schema_of(Relation rel)
+{
+	return get_namespace_name(RelationGetNamespace(rel));
 }
 
 static void
-check_persistence(Relation rel)
+check_kind(Checked *c, Relation rel)
 {
-	const char *name = RelationGetRelationName(rel);
-	char *qualified = catalog_qualified_name(RelationGetRelid(rel));
+	if (tree_is_partitioned(rel) || tree_is_leaf(rel))
+		return;
+	finding_add(&c->found, ERROR, ERRCODE_WRONG_OBJECT_TYPE, "kind",
+				psprintf("cannot tag \"%s\": it is %s",
+						 RelationGetRelationName(rel), kind_name(rel)),
+				"Only writes of ordinary and partitioned tables are captured.",
+				rel->rd_rel->relkind == RELKIND_SEQUENCE
+					? "Numbers that no two nodes give come from another "
+					  "function; type: SELECT causaldb.next_id();"
+					: psprintf("Keep its rows in a table and tag that; type: "
+							   "%s",
+							   like_statement(rel, schema_of(rel))));
+}
 
+static void
+check_persistence(Checked *c, Relation rel)
+{
 	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
-		ereport(ERROR,
-				(errcode(ERRORS_UNTAGGABLE),
-				 errmsg("cannot tag table \"%s\": it is temporary", name),
-				 errdetail("Other nodes have no such table, and it ends with "
-						   "the session."),
-				 errhint("Type CREATE TABLE instead of CREATE TEMPORARY "
-						 "TABLE.")));
+		REFUSE(c, "kind", cannot(rel, "it is temporary"),
+			   "Other nodes have no such table, and it ends with the session.",
+			   psprintf("Type: %s", like_statement(rel, "public")));
 	if (rel->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED)
-		ereport(ERROR,
-				(errcode(ERRORS_UNTAGGABLE),
-				 errmsg("cannot tag table \"%s\": it is unlogged", name),
-				 errdetail("A crash would empty it here and nowhere else."),
-				 errhint("Type: ALTER TABLE %s SET LOGGED;", qualified)));
+		REFUSE(c, "kind", cannot(rel, "it is unlogged"),
+			   "A crash would empty it here and nowhere else.",
+			   psprintf("Type: ALTER TABLE %s SET LOGGED;",
+						qualified_name(rel)));
 	if (RelationGetRelid(rel) < FirstNormalObjectId || IsCatalogRelation(rel) ||
 		RelationGetNamespace(rel) == store_schema())
-		ereport(ERROR,
-				(errcode(ERRORS_UNTAGGABLE),
-				 errmsg("cannot tag table \"%s\": it is a system table", name),
-				 errdetail("What it holds belongs to this node alone."),
-				 errhint("Tag a table of your own; type: CREATE TABLE ...;")));
+		REFUSE(c, "kind", cannot(rel, "it is a system table"),
+			   "What it holds belongs to this node alone.",
+			   psprintf("Tag a table of your own; type: %s",
+						like_statement(rel, "public")));
+}
+
+/* One parent of the table, or InvalidOid. */
+static Oid
+parent_of(Oid relid)
+{
+	Relation inherits = table_open(InheritsRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tup;
+	Oid parent = InvalidOid;
+
+	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(inherits, InheritsRelidSeqnoIndexId, true, NULL,
+							  1, &key);
+	tup = systable_getnext(scan);
+	if (HeapTupleIsValid(tup))
+		parent = ((Form_pg_inherits) GETSTRUCT(tup))->inhparent;
+	systable_endscan(scan);
+	table_close(inherits, AccessShareLock);
+	return parent;
+}
+
+/*
+ * A parent's statements would write rows of its children, which are other
+ * tables to other nodes.
+ */
+static void
+check_inheritance(Checked *c, Relation rel)
+{
+	Oid child = RelationGetRelid(rel);
+	Oid parent = parent_of(child);
+
+	if (!OidIsValid(parent))
+	{
+		List *children = find_inheritance_children(child, NoLock);
+
+		if (children == NIL)
+			return;
+		parent = child;
+		child = linitial_oid(children);
+	}
+	finding_add(&c->found, ERROR, ERRORS_NOT_YET, "inheritance",
+				cannot(rel, "it takes part in inheritance"),
+				"A statement on the parent writes rows of its children, and "
+				"other nodes know each of them as another table.",
+				psprintf("Make them partitions, or type: ALTER TABLE %s NO "
+						 "INHERIT %s;",
+						 catalog_qualified_name(child),
+						 catalog_qualified_name(parent)));
+}
+
+static void
+check_partition(Checked *c, Relation rel)
+{
+	Oid root = tree_root(rel);
+
+	if (root == RelationGetRelid(rel))
+		return;
+	REFUSE(c, "partitions", cannot(rel, "it is a partition"),
+		   "Other nodes may be partitioned otherwise; they know rows by the "
+		   "partitioned table.",
+		   psprintf("Type: SELECT causaldb.set_consistency(%s, 'eventual');",
+					quote_literal_cstr(catalog_qualified_name(root))));
 }
 
 /* The primary key's index, also a deferrable one, or InvalidOid. */
@@ -132,30 +219,70 @@ any_primary_key(Relation rel)
 	return InvalidOid;
 }
 
-static void
-check_primary_key(Relation rel)
+/* "a, b": the key's columns */
+static char *
+key_columns(Relation rel, Relation index)
 {
-	Oid oid = any_primary_key(rel);
-	char *qualified = catalog_qualified_name(RelationGetRelid(rel));
+	StringInfoData out;
+
+	initStringInfo(&out);
+	for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(index); i++)
+		appendStringInfo(&out, "%s%s", i > 0 ? ", " : "",
+						 quote_identifier(
+							 get_attname(RelationGetRelid(rel),
+										 index->rd_index->indkey.values[i],
+										 false)));
+	return out.data;
+}
+
+/* ALTER TABLE ONLY ... leaves such a key behind: some partitions lack it. */
+static void
+check_key_everywhere(Checked *c, Relation rel, Relation index)
+{
+	List *members = tree_members(rel, AccessShareLock);
+	ListCell *cell;
+
+	foreach (cell, members)
+	{
+		Relation member = table_open(lfirst_oid(cell), AccessShareLock);
+
+		if (tree_is_leaf(member) && !OidIsValid(compat_primary_key(member)))
+			REFUSE(c, "key",
+				   cannot(rel, psprintf("partition \"%s\" lacks its primary key",
+										RelationGetRelationName(member))),
+				   "Rows are told apart by it on every node.",
+				   psprintf("Type: ALTER TABLE %s ADD PRIMARY KEY (%s);",
+							qualified_name(member), key_columns(rel, index)));
+		table_close(member, AccessShareLock);
+		if (finding_refusal(c->found))
+			return;
+	}
+	REFUSE(c, "key", cannot(rel, "its primary key is not valid"),
+		   "An index of a partition is not attached to that of the table.",
+		   psprintf("Type: ALTER TABLE %s DROP CONSTRAINT %s, ADD PRIMARY KEY "
+					"(%s);",
+					qualified_name(rel),
+					quote_identifier(RelationGetRelationName(index)),
+					key_columns(rel, index)));
+}
+
+static void
+check_key_index(Checked *c, Relation rel, Relation index)
+{
 	TupleKey key;
-	Relation index;
 	int bad;
 
-	if (!OidIsValid(oid))
-		return;
-	index = index_open(oid, AccessShareLock);
 	if (!index->rd_index->indimmediate)
-		ereport(ERROR,
-				(errcode(ERRORS_UNTAGGABLE),
-				 errmsg("cannot tag table \"%s\": its primary key is "
-						"deferrable",
-						RelationGetRelationName(rel)),
-				 errdetail("A row could be there twice until commit, and no "
-						   "node could tell which is meant."),
-				 errhint("Type: ALTER TABLE %s DROP CONSTRAINT %s, ADD "
-						 "PRIMARY KEY (...);",
-						 qualified,
-						 quote_identifier(RelationGetRelationName(index)))));
+		REFUSE(c, "key", cannot(rel, "its primary key is deferrable"),
+			   "A row could be there twice until commit, and no node could "
+			   "tell which is meant.",
+			   psprintf("Type: ALTER TABLE %s DROP CONSTRAINT %s, ADD PRIMARY "
+						"KEY (%s);",
+						qualified_name(rel),
+						quote_identifier(RelationGetRelationName(index)),
+						key_columns(rel, index)));
+	else if (!OidIsValid(compat_primary_key(rel)))
+		check_key_everywhere(c, rel, index);
 	bad = tuple_key_init(&key, index, CurrentMemoryContext);
 	if (bad > 0)
 	{
@@ -163,27 +290,78 @@ check_primary_key(Relation rel)
 			TupleDescAttr(RelationGetDescr(rel),
 						  index->rd_index->indkey.values[bad - 1] - 1);
 
-		ereport(ERROR,
-				(errcode(ERRORS_UNTAGGABLE),
-				 errmsg("cannot tag table \"%s\": its key cannot be hashed",
-						RelationGetRelationName(rel)),
-				 errdetail("Column \"%s\" of the primary key is of type %s, "
-						   "which has no extended hash function for the "
-						   "key's equality.",
-						   NameStr(att->attname),
-						   format_type_be(att->atttypid)),
-				 errhint("Type: ALTER TABLE %s ALTER COLUMN %s TYPE ...;",
-						 qualified, quote_identifier(NameStr(att->attname)))));
+		REFUSE(c, "key", cannot(rel, "its key cannot be hashed"),
+			   psprintf("Column \"%s\" of the primary key is of type %s, which "
+						"has no extended hash function for the key's equality.",
+						NameStr(att->attname), format_type_be(att->atttypid)),
+			   psprintf("Type: ALTER TABLE %s ALTER COLUMN %s TYPE text;",
+						qualified_name(rel),
+						quote_identifier(NameStr(att->attname))));
 	}
+}
+
+static void
+check_primary_key(Checked *c, Relation rel)
+{
+	Oid oid = any_primary_key(rel);
+	Relation index;
+
+	if (!OidIsValid(oid))
+		return;
+	index = index_open(oid, AccessShareLock);
+	check_key_index(c, rel, index);
 	index_close(index, AccessShareLock);
 }
 
-void
+/* A table that is tagged by itself cannot be part of another one. */
+static void
+check_own_tag(Checked *c, Relation member)
+{
+	if (!catalog_tag_read(RelationGetRelid(member)).active)
+		return;
+	REFUSE(c, "partitions",
+		   cannot(c->root, psprintf("partition \"%s\" is tagged by itself",
+									RelationGetRelationName(member))),
+		   "Its rows would be rows of two tables to other nodes.",
+		   psprintf("Make it a table of its own, then type: SELECT "
+					"causaldb.unset_consistency(%s);",
+					quote_literal_cstr(qualified_name(member))));
+}
+
+static void
+check_members(Checked *c)
+{
+	List *members = tree_members(c->root, AccessShareLock);
+	ListCell *cell;
+
+	for_each_from(cell, members, 1)
+	{
+		Relation member = relation_open(lfirst_oid(cell), AccessShareLock);
+
+		check_kind(c, member);
+		check_persistence(c, member);
+		check_own_tag(c, member);
+		relation_close(member, AccessShareLock);
+	}
+}
+
+List *
 tags_check_table(Relation rel)
 {
-	check_persistence(rel);
-	check_kind(rel);
-	check_primary_key(rel);
+	Checked c = { .root = rel };
+
+	check_persistence(&c, rel);
+	check_kind(&c, rel);
+	if (c.found != NIL)
+		return c.found;
+	if (rel->rd_rel->relispartition)
+		check_partition(&c, rel);
+	else if (tree_is_partitioned(rel))
+		check_members(&c);
+	else
+		check_inheritance(&c, rel);
+	check_primary_key(&c, rel);
+	return c.found;
 }
 
 /* ------------------------------------------------------------- columns */
@@ -237,8 +415,8 @@ contains_key(Relation index, const Bitmapset *key)
 }
 
 static void
-check_unique_index(Relation rel, Relation index, const Bitmapset *tagged,
-				   const Bitmapset *key)
+check_unique_index(Checked *c, Relation rel, Relation index,
+				   const Bitmapset *tagged, const Bitmapset *key)
 {
 	Form_pg_index form = index->rd_index;
 	Oid constraint = get_index_constraint(RelationGetRelid(index));
@@ -248,33 +426,33 @@ check_unique_index(Relation rel, Relation index, const Bitmapset *tagged,
 
 	if (form->indisprimary || (!form->indisunique && !form->indisexclusion))
 		return;
+	if (index->rd_rel->relispartition)
+		return; /* said of the partitioned table's */
 	if (form->indisunique && contains_key(index, key))
 		return;
 	columns = bms_intersect(index_attributes(index), bms_union(tagged, key));
 	if (bms_is_empty(columns))
 		return;
 	column = (AttrNumber) bms_next_member(columns, -1);
-	ereport(ERROR,
-			(errcode(ERRORS_UNTAGGABLE),
-			 errmsg("cannot tag table \"%s\": column \"%s\" is in %s \"%s\"",
-					RelationGetRelationName(rel),
-					get_attname(RelationGetRelid(rel), column, false),
-					form->indisexclusion     ? "exclusion constraint"
-					: OidIsValid(constraint) ? "unique constraint"
-											 : "unique index",
-					index_name),
-			 errdetail("Two nodes could each write a row that the other "
-					   "forbids, and both have committed."),
-			 OidIsValid(constraint)
-				 ? errhint("Type: ALTER TABLE %s DROP CONSTRAINT %s;",
-						   catalog_qualified_name(RelationGetRelid(rel)),
-						   quote_identifier(get_constraint_name(constraint)))
-				 : errhint("Type: DROP INDEX %s;",
-						   catalog_qualified_name(RelationGetRelid(index)))));
+	REFUSE(c, "constraint",
+		   cannot(rel, psprintf("column \"%s\" is in %s \"%s\"",
+								get_attname(RelationGetRelid(rel), column,
+											false),
+								form->indisexclusion ? "exclusion constraint"
+								: OidIsValid(constraint) ? "unique constraint"
+														 : "unique index",
+								index_name)),
+		   "Two nodes could each write a row that the other forbids, and both "
+		   "have committed.",
+		   OidIsValid(constraint)
+			   ? psprintf("Type: ALTER TABLE %s DROP CONSTRAINT %s;",
+						  qualified_name(rel),
+						  quote_identifier(get_constraint_name(constraint)))
+			   : psprintf("Type: DROP INDEX %s;", qualified_name(index)));
 }
 
 static void
-check_unique_indexes(Relation rel, const Bitmapset *tagged,
+check_unique_indexes(Checked *c, Relation rel, const Bitmapset *tagged,
 					 const Bitmapset *key)
 {
 	List *indexes = RelationGetIndexList(rel);
@@ -284,76 +462,112 @@ check_unique_indexes(Relation rel, const Bitmapset *tagged,
 	{
 		Relation index = index_open(lfirst_oid(cell), AccessShareLock);
 
-		check_unique_index(rel, index, tagged, key);
+		check_unique_index(c, rel, index, tagged, key);
 		index_close(index, AccessShareLock);
 	}
 }
 
-/* A peer inserts rows without the untagged columns: they need a default. */
+/*
+ * A peer inserts rows without the untagged columns: they need a default,
+ * that of the root, through which it inserts.
+ */
 static void
-check_untagged_columns(Relation rel, const Bitmapset *travels)
+check_untagged_columns(Checked *c, Relation rel, const Bitmapset *travels)
 {
 	TupleDesc desc = RelationGetDescr(rel);
+	TupleDesc root_desc = RelationGetDescr(c->root);
 
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
-		char *table = catalog_qualified_name(RelationGetRelid(rel));
 		const char *column = quote_identifier(NameStr(att->attname));
+		Form_pg_attribute root;
 
-		if (att->attisdropped || !att->attnotnull || att->atthasdef ||
-			att->attidentity != '\0' || att->attgenerated != '\0' ||
+		if (att->attisdropped || !att->attnotnull ||
 			bms_is_member(att->attnum, travels))
 			continue;
-		ereport(ERROR,
-				(errcode(ERRORS_UNTAGGABLE),
-				 errmsg("cannot tag table \"%s\": untagged column \"%s\" is "
-						"NOT NULL and has no default",
-						RelationGetRelationName(rel), NameStr(att->attname)),
-				 errdetail("Other nodes insert rows without a value for "
-						   "it."),
-				 errhint("Tag the column too, or type: ALTER TABLE %s ALTER "
-						 "COLUMN %s SET DEFAULT ...;",
-						 table, column)));
+		root =
+			TupleDescAttr(root_desc,
+						  tree_attribute(c->root, rel, att->attnum) - 1);
+		if (root->atthasdef || root->attidentity != '\0' ||
+			att->attgenerated != '\0')
+			continue;
+		REFUSE(c, "default",
+			   cannot(rel, psprintf("untagged column \"%s\" is NOT NULL and "
+									"has no default",
+									NameStr(att->attname))),
+			   "Other nodes insert rows without a value for it.",
+			   psprintf("Tag the column too, or give it a default, or type: "
+						"ALTER TABLE %s ALTER COLUMN %s DROP NOT NULL;",
+						qualified_name(rel), column));
 	}
 }
 
-void
-tags_check_columns(Relation rel, const Bitmapset *tagged)
+/* The root's columns as the member numbers them. */
+static Bitmapset *
+member_columns(Relation member, Relation root, const Bitmapset *columns)
 {
-	Bitmapset *key = tags_check_key(rel);
+	Bitmapset *out = NULL;
+	int attnum = -1;
 
-	check_unique_indexes(rel, tagged, key);
-	check_untagged_columns(rel, bms_union(tagged, key));
+	while ((attnum = bms_next_member(columns, attnum)) >= 0)
+		out = bms_add_member(out, tree_attribute(member, root,
+												 (AttrNumber) attnum));
+	return out;
 }
 
-void
+List *
+tags_check_columns(Relation rel, const Bitmapset *tagged)
+{
+	Checked c = { .root = rel };
+	Bitmapset *key = tags_check_key(rel);
+	List *members = tree_members(rel, AccessShareLock);
+	ListCell *cell;
+
+	foreach (cell, members)
+	{
+		Relation member = table_open(lfirst_oid(cell), AccessShareLock);
+		Bitmapset *here = member_columns(member, rel, tagged);
+		Bitmapset *key_here = member_columns(member, rel, key);
+
+		check_unique_indexes(&c, member, here, key_here);
+		check_untagged_columns(&c, member, bms_union(here, key_here));
+		table_close(member, AccessShareLock);
+	}
+	return c.found;
+}
+
+static char *
+not_a_counter(Relation rel, Form_pg_attribute att)
+{
+	return psprintf("column \"%s\" of table \"%s\" cannot be a counter",
+					NameStr(att->attname), RelationGetRelationName(rel));
+}
+
+List *
 tags_check_rule(Relation rel, AttrNumber attnum, const char *rule)
 {
 	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
+	Checked c = { .root = rel };
 
 	if (strcmp(rule, "counter") != 0)
-		return;
+		return NIL;
 	if (bms_is_member(attnum, tags_check_key(rel)))
-		ereport(ERROR,
-				(errcode(ERRORS_UNTAGGABLE),
-				 errmsg("column \"%s\" of table \"%s\" cannot be a counter",
-						NameStr(att->attname), RelationGetRelationName(rel)),
-				 errdetail("It is in the primary key, which never merges."),
-				 errhint("Name another column.")));
-	if (att->atttypid != INT2OID && att->atttypid != INT4OID &&
-		att->atttypid != INT8OID && att->atttypid != NUMERICOID)
-		ereport(ERROR,
-				(errcode(ERRORS_UNTAGGABLE),
-				 errmsg("column \"%s\" of table \"%s\" cannot be a counter",
-						NameStr(att->attname), RelationGetRelationName(rel)),
-				 errdetail("A counter is smallint, integer, bigint or "
-						   "numeric; the column is %s.",
-						   format_type_be(att->atttypid)),
-				 errhint("Type: ALTER TABLE %s ALTER COLUMN %s TYPE bigint "
-						 "USING ...;",
-						 catalog_qualified_name(RelationGetRelid(rel)),
-						 quote_identifier(NameStr(att->attname)))));
+		REFUSE(&c, "merge", not_a_counter(rel, att),
+			   "It is in the primary key, which never merges.",
+			   "Name another column.");
+	else if (att->atttypid != INT2OID && att->atttypid != INT4OID &&
+			 att->atttypid != INT8OID && att->atttypid != NUMERICOID)
+		REFUSE(&c, "merge", not_a_counter(rel, att),
+			   psprintf("A counter is smallint, integer, bigint or numeric; the "
+						"column is %s.",
+						format_type_be(att->atttypid)),
+			   psprintf("Type: ALTER TABLE %s ALTER COLUMN %s TYPE bigint USING "
+						"%s::text::bigint;",
+						qualified_name(rel),
+						quote_identifier(NameStr(att->attname)),
+						quote_identifier(NameStr(att->attname))));
+	return c.found;
 }
 
 /* -------------------------------------------------------------- advice */
@@ -375,8 +589,9 @@ calls_nextval(Node *node, void *context)
  * several columns the merged one may not.
  */
 static void
-advise_on_checks(Relation rel, const Bitmapset *key)
+advise_on_checks(Checked *c, const Bitmapset *key)
 {
+	Relation rel = c->root;
 	TupleConstr *constr = RelationGetDescr(rel)->constr;
 
 	for (int i = 0; constr != NULL && i < constr->num_check; i++)
@@ -388,58 +603,96 @@ advise_on_checks(Relation rel, const Bitmapset *key)
 		while ((attnum = bms_next_member(key, attnum)) >= 0)
 			columns = bms_del_member(
 				columns, attnum - FirstLowInvalidHeapAttributeNumber);
-		if (bms_num_members(columns) > 1)
-			ereport(WARNING,
-					(errmsg("check constraint \"%s\" of table \"%s\" reads "
-							"several columns that merge one by one",
-							constr->check[i].ccname,
-							RelationGetRelationName(rel)),
-					 errdetail("Concurrent writes may merge into a row that "
-							   "violates it; other nodes then stall until "
-							   "the row is written again or the constraint "
-							   "is dropped."),
-					 errhint("Keep what belongs together in one column, or "
+		if (bms_num_members(columns) < 2)
+			continue;
+		finding_add(&c->found, WARNING, 0, "constraint",
+					psprintf("check constraint \"%s\" of table \"%s\" reads "
+							 "several columns that merge one by one",
+							 constr->check[i].ccname,
+							 RelationGetRelationName(rel)),
+					"Concurrent writes may merge into a row that violates it; "
+					"other nodes then stall until the row is written again or "
+					"the constraint is dropped.",
+					psprintf("Keep what belongs together in one column, or "
 							 "type: ALTER TABLE %s DROP CONSTRAINT %s;",
-							 catalog_qualified_name(RelationGetRelid(rel)),
-							 quote_identifier(constr->check[i].ccname))));
+							 qualified_name(rel),
+							 quote_identifier(constr->check[i].ccname)));
 	}
 }
 
-void
-tags_check_advise(Relation rel)
+/* "a, b": columns a primary key could have, for people to choose from */
+static char *
+possible_key(Relation rel)
 {
-	char *table = catalog_qualified_name(RelationGetRelid(rel));
+	TupleDesc desc = RelationGetDescr(rel);
+	StringInfoData out;
+	int n = 0;
+
+	initStringInfo(&out);
+	for (int i = 0; i < desc->natts && n < INDEX_MAX_KEYS; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		TypeCacheEntry *type;
+
+		if (att->attisdropped || att->attgenerated != '\0')
+			continue;
+		type = lookup_type_cache(att->atttypid, TYPECACHE_BTREE_OPFAMILY |
+													TYPECACHE_HASH_EXTENDED_PROC);
+		if (!OidIsValid(type->btree_opf) ||
+			!OidIsValid(type->hash_extended_proc))
+			continue;
+		appendStringInfo(&out, "%s%s", n++ > 0 ? ", " : "",
+						 quote_identifier(NameStr(att->attname)));
+	}
+	return n > 0 ? out.data : "...";
+}
+
+char *
+tags_check_key_statement(Relation rel)
+{
+	return psprintf("ALTER TABLE %s ADD PRIMARY KEY (%s);", qualified_name(rel),
+					possible_key(rel));
+}
+
+static void
+advise_on_key_default(Checked *c, AttrNumber attnum)
+{
+	Relation rel = c->root;
+	char *name =
+		NameStr(TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attname);
+
+	if (!calls_nextval(build_column_default(rel, attnum), NULL))
+		return;
+	finding_add(&c->found, WARNING, 0, "sequence",
+				psprintf("the key of table \"%s\" comes from a sequence",
+						 RelationGetRelationName(rel)),
+				"Every node counts for itself, so two nodes can give one key "
+				"to two rows, which then merge into one.",
+				psprintf("Type on every node: SELECT causaldb.use_node_ids(%s, "
+						 "%s);",
+						 quote_literal_cstr(qualified_name(rel)),
+						 quote_literal_cstr(name)));
+}
+
+List *
+tags_check_advice(Relation rel)
+{
+	Checked c = { .root = rel };
 	Bitmapset *key = tags_check_key(rel);
 	int attnum = -1;
 
 	if (bms_is_empty(key))
-		ereport(NOTICE,
-				(errmsg("table \"%s\" has no primary key: it is append-only "
-						"from now on",
-						RelationGetRelationName(rel)),
-				 errdetail("INSERT and TRUNCATE replicate; UPDATE and DELETE "
-						   "are refused."),
-				 errhint("To write its rows again, type: ALTER TABLE %s ADD "
-						 "PRIMARY KEY (...);",
-						 table)));
-	advise_on_checks(rel, key);
+		finding_add(&c.found, NOTICE, 0, "key",
+					psprintf("table \"%s\" has no primary key: it is "
+							 "append-only from now on",
+							 RelationGetRelationName(rel)),
+					"INSERT and TRUNCATE replicate; UPDATE and DELETE are "
+					"refused.",
+					psprintf("To write its rows again, name the columns that "
+							 "tell them apart; type: %s",
+							 tags_check_key_statement(rel)));
+	advise_on_checks(&c, key);
 	while ((attnum = bms_next_member(key, attnum)) >= 0)
-	{
-		Node *expr = build_column_default(rel, attnum);
-
-		if (calls_nextval(expr, NULL))
-			ereport(WARNING,
-					(errmsg("the key of table \"%s\" comes from a sequence",
-							RelationGetRelationName(rel)),
-					 errdetail("Every node counts for itself, so two nodes "
-							   "can give one key to two rows, which then "
-							   "merge into one."),
-					 errhint("Type on every node: SELECT "
-							 "causaldb.use_node_ids(%s, %s);",
-							 quote_literal_cstr(table),
-							 quote_literal_cstr(NameStr(
-								 TupleDescAttr(RelationGetDescr(rel),
-											   attnum - 1)
-									 ->attname)))));
-	}
+		advise_on_key_default(&c, (AttrNumber) attnum);
+	return c.found;
 }

@@ -2,7 +2,10 @@
  * tags_check.h
  *		What cannot be tagged, and why.
  *
- * Every refusal is an ERROR with SQLSTATE, detail and the statement to type.
+ * Each answers with findings (finding.h), so that a preview says what tagging
+ * would. A refusal has SQLSTATE, detail and the statement to type.
+ *
+ * Of a partitioned table all partitions are looked at as well.
  */
 #ifndef CAUSALDB_TAGS_CHECK_H
 #define CAUSALDB_TAGS_CHECK_H
@@ -10,20 +13,25 @@
 #include "postgres.h"
 
 #include "nodes/bitmapset.h"
+#include "nodes/pg_list.h"
 #include "utils/relcache.h"
 
-/* ERROR unless rel is a table whose rows can have eventual columns. */
-extern void tags_check_table(Relation rel);
+/* Is rel a table whose rows can have eventual columns? After a refusal of its
+ * kind the others must not be asked. */
+extern List *tags_check_table(Relation rel);
 /*
- * ERROR unless the columns can be eventual together; `tagged` has attribute
- * numbers, those tagged before included, without the key's.
+ * Can the columns be eventual together? `tagged` has attribute numbers, those
+ * tagged before included, without the key's.
  */
-extern void tags_check_columns(Relation rel, const Bitmapset *tagged);
+extern List *tags_check_columns(Relation rel, const Bitmapset *tagged);
 /* NOTICEs and WARNINGs for who tags it. */
-extern void tags_check_advise(Relation rel);
-/* ERROR unless the column may merge by the rule. */
-extern void tags_check_rule(Relation rel, AttrNumber attnum, const char *rule);
+extern List *tags_check_advice(Relation rel);
+/* May the column merge by the rule? */
+extern List *tags_check_rule(Relation rel, AttrNumber attnum,
+							 const char *rule);
 /* Attribute numbers of the primary key; NULL if there is none. */
 extern Bitmapset *tags_check_key(Relation rel);
+/* The statement that gives the table a key of all columns that can have one */
+extern char *tags_check_key_statement(Relation rel);
 
 #endif

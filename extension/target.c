@@ -21,14 +21,18 @@
 #include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "storage/procarray.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "errors.h"
 #include "identity.h"
 #include "target.h"
+#include "tree.h"
 
 /* locks held longer than this, or than half the deadlock_timeout of clients,
  * make us look before we wait: clients that wait for us may be about to run
@@ -88,6 +92,28 @@ target_close_all(void)
 	alone = was_alone;
 }
 
+static void
+close_target(Target *t)
+{
+	ListCell *lc;
+
+	ExecResetTupleTable(t->estate->es_tupleTable, false);
+	foreach (lc, t->leaves)
+	{
+		Leaf *leaf = lfirst(lc);
+
+		ExecCloseIndices(leaf->info);
+		if (leaf->key_index)
+			index_close(leaf->key_index, NoLock);
+		if (t->route)
+			table_close(leaf->rel, NoLock);
+	}
+	if (t->route)
+		route_close(t->route);
+	FreeExecutorState(t->estate);
+	table_close(t->rel, NoLock);
+}
+
 void
 target_end_group(void)
 {
@@ -96,14 +122,7 @@ target_end_group(void)
 
 	hash_seq_init(&seq, targets);
 	while ((t = hash_seq_search(&seq)) != NULL)
-	{
-		ExecResetTupleTable(t->estate->es_tupleTable, false);
-		ExecCloseIndices(t->info);
-		if (t->key_index)
-			index_close(t->key_index, NoLock);
-		FreeExecutorState(t->estate);
-		table_close(t->rel, NoLock);
-	}
+		close_target(t);
 	targets = NULL;
 	MemoryContextReset(group_context);
 }
@@ -150,6 +169,61 @@ fires_on_replica(Relation rel)
 	return false;
 }
 
+/* Makes a leaf of an open table, in memory of the group. */
+static Leaf *
+add_leaf(Target *t, Relation rel, ResultRelInfo *info)
+{
+	Leaf *leaf = palloc0(sizeof(Leaf));
+	Oid key = t->tagged->append_only ? InvalidOid : compat_primary_key(rel);
+
+	leaf->rel = rel;
+	leaf->info = info;
+	if (OidIsValid(key))
+		leaf->key_index = index_open(key, RowExclusiveLock);
+	leaf->fires = fires_on_replica(rel);
+	if (!leaf->fires)
+		info->ri_TrigDesc = NULL;
+	t->estate->es_opened_result_relations = lappend(t->estate->es_opened_result_relations, info);
+	ExecOpenIndices(info, false);
+	leaf->found = table_slot_create(rel, &t->estate->es_tupleTable);
+	t->leaves = lappend(t->leaves, leaf);
+	return leaf;
+}
+
+/* The partition with that OID. */
+static Leaf *
+open_leaf(Target *t, Oid relid)
+{
+	ListCell *lc;
+	MemoryContext old;
+	Relation rel;
+	ResultRelInfo *info;
+	Leaf *leaf;
+
+	foreach (lc, t->leaves)
+		if (RelationGetRelid(((Leaf *) lfirst(lc))->rel) == relid)
+			return lfirst(lc);
+	old = MemoryContextSwitchTo(group_context);
+	rel = table_open(relid, RowExclusiveLock);
+	info = makeNode(ResultRelInfo);
+	InitResultRelInfo(info, rel, 0, t->info, 0);
+	leaf = add_leaf(t, rel, info);
+	leaf->to_root = convert_tuples_by_name(RelationGetDescr(rel), RelationGetDescr(t->rel));
+	leaf->from_root = convert_tuples_by_name(RelationGetDescr(t->rel), RelationGetDescr(rel));
+	if (leaf->from_root)
+		leaf->fresh = ExecInitExtraTupleSlot(t->estate, RelationGetDescr(rel), &TTSOpsVirtual);
+	MemoryContextSwitchTo(old);
+	return leaf;
+}
+
+static void
+open_partitioned(Target *t)
+{
+	t->route = route_open(t->rel, t->estate);
+	t->probe = ExecInitExtraTupleSlot(t->estate, RelationGetDescr(t->rel), &TTSOpsVirtual);
+	t->converted = ExecInitExtraTupleSlot(t->estate, RelationGetDescr(t->rel), &TTSOpsVirtual);
+}
+
 Target *
 target_open(CatalogApply *a)
 {
@@ -162,13 +236,14 @@ target_open(CatalogApply *a)
 		return t;
 	memset((char *) t + sizeof(Oid), 0, sizeof(Target) - sizeof(Oid));
 	old = MemoryContextSwitchTo(group_context);
-	t->tagged = NULL;
 	t->rel = table_open(a->relid, RowExclusiveLock);
 	t->tagged = catalog_relation(a->relid);
 	if (t->tagged == NULL)
-		elog(ERROR, "table \"%s\" is not tagged", RelationGetRelationName(t->rel));
-	if (OidIsValid(a->key.index))
-		t->key_index = index_open(a->key.index, RowExclusiveLock);
+		ereport(ERROR, (errcode(ERRORS_NOT_TAGGED_HERE),
+						errmsg("table %s is no longer tagged here", catalog_qualified_name(a->relid)),
+						errdetail("Another node changed rows of it while it was."),
+						errhint("Type: SELECT causaldb.set_consistency(%s, 'eventual');",
+								quote_literal_cstr(catalog_qualified_name(a->relid)))));
 
 	t->estate = CreateExecutorState();
 	rte = makeNode(RangeTblEntry);
@@ -179,13 +254,14 @@ target_open(CatalogApply *a)
 	ExecInitRangeTable(t->estate, list_make1(rte));
 	t->info = makeNode(ResultRelInfo);
 	InitResultRelInfo(t->info, t->rel, 1, NULL, 0);
-	t->fires = fires_on_replica(t->rel);
-	if (!t->fires)
-		t->info->ri_TrigDesc = NULL;
-	t->estate->es_opened_result_relations = lappend(t->estate->es_opened_result_relations, t->info);
-	ExecOpenIndices(t->info, false);
+	if (tree_is_partitioned(t->rel))
+		open_partitioned(t);
+	else
+	{
+		t->leaf = add_leaf(t, t->rel, t->info);
+		t->found = t->leaf->found;
+	}
 	EvalPlanQualInit(&t->epq, t->estate, NULL, NIL, -1);
-	t->found = table_slot_create(t->rel, &t->estate->es_tupleTable);
 	t->fresh = ExecInitExtraTupleSlot(t->estate, RelationGetDescr(t->rel), &TTSOpsVirtual);
 	MemoryContextSwitchTo(old);
 	return t;
@@ -247,14 +323,27 @@ before_wait(Relation rel, TransactionId xid)
 	show_wait(rel, xid);
 }
 
-void
-target_lock_table(Oid relid)
+static void
+lock_relation(Oid relid)
 {
 	if (ConditionalLockRelationOid(relid, AccessExclusiveLock))
 		return;
 	if (!alone)
 		ereport(ERROR, (errcode(TARGET_YIELD), errmsg("apply makes room for a local transaction")));
 	LockRelationOid(relid, AccessExclusiveLock);
+}
+
+void
+target_lock_table(Oid relid)
+{
+	Relation rel;
+	ListCell *lc;
+
+	lock_relation(relid);
+	rel = table_open(relid, NoLock);
+	foreach (lc, tree_members(rel, NoLock))
+		lock_relation(lfirst_oid(lc));
+	table_close(rel, NoLock);
 }
 
 void
@@ -292,22 +381,22 @@ holder_of(TupleTableSlot *slot)
 	return isnull ? InvalidTransactionId : DatumGetTransactionId(xmax);
 }
 
-/* Locks what t->found holds. False if it changed under us: look again. */
+/* Locks what leaf->found holds. False if it changed under us: look again. */
 static bool
-lock_found(Target *t, LockTupleMode mode)
+lock_found(Leaf *leaf, LockTupleMode mode)
 {
 	TM_FailureData failure;
 	TM_Result rc;
 
-	rc = table_tuple_lock(t->rel, &t->found->tts_tid, GetLatestSnapshot(), t->found,
+	rc = table_tuple_lock(leaf->rel, &leaf->found->tts_tid, GetLatestSnapshot(), leaf->found,
 						  GetCurrentCommandId(false), mode, LockWaitSkip, 0, &failure);
 	if (rc == TM_WouldBlock)
 	{
-		TransactionId xid = holder_of(t->found);
+		TransactionId xid = holder_of(leaf->found);
 
 		/* a multixact is waited for in the lock itself */
-		before_wait(t->rel, TransactionIdIsInProgress(xid) ? xid : InvalidTransactionId);
-		rc = table_tuple_lock(t->rel, &t->found->tts_tid, GetLatestSnapshot(), t->found,
+		before_wait(leaf->rel, TransactionIdIsInProgress(xid) ? xid : InvalidTransactionId);
+		rc = table_tuple_lock(leaf->rel, &leaf->found->tts_tid, GetLatestSnapshot(), leaf->found,
 							  GetCurrentCommandId(false), mode, LockWaitBlock, 0, &failure);
 		end_wait();
 	}
@@ -319,8 +408,61 @@ lock_found(Target *t, LockTupleMode mode)
 		case TM_Deleted:
 			return false;
 		default:
-			elog(ERROR, "causaldb could not lock a row of \"%s\": %d", RelationGetRelationName(t->rel), rc);
+			elog(ERROR, "causaldb could not lock a row of \"%s\": %d", RelationGetRelationName(leaf->rel), rc);
 	}
+	return false;
+}
+
+/* The leaf where a row of that key would be, or NULL if there is none. */
+static Leaf *
+leaf_of_key(Target *t, const Datum *key)
+{
+	TupleTableSlot *probe = t->probe;
+	Oid relid;
+
+	if (t->route == NULL)
+		return t->leaf;
+	ExecClearTuple(probe);
+	memset(probe->tts_isnull, true, RelationGetDescr(t->rel)->natts * sizeof(bool));
+	for (int i = 0; i < t->tagged->key.ncolumns; i++)
+	{
+		int at = t->tagged->key.columns[i].attnum - 1;
+
+		probe->tts_values[at] = key[i];
+		probe->tts_isnull[at] = false;
+	}
+	ExecStoreVirtualTuple(probe);
+	relid = route_find(t->route, probe);
+	return OidIsValid(relid) ? open_leaf(t, relid) : NULL;
+}
+
+/* Looks once. False if it had to wait: look again. */
+static bool
+try_lock_row(Leaf *leaf, ScanKey skey, int nkeys, LockTupleMode mode, bool *found)
+{
+	SnapshotData dirty;
+	IndexScanDesc scan;
+	TransactionId wait_for = InvalidTransactionId;
+
+	InitDirtySnapshot(dirty);
+	scan = compat_index_beginscan(leaf->rel, leaf->key_index, &dirty, nkeys);
+	index_rescan(scan, skey, nkeys, NULL, 0);
+	*found = index_getnext_slot(scan, ForwardScanDirection, leaf->found);
+	if (*found)
+	{
+		wait_for = TransactionIdIsValid(dirty.xmin) ? dirty.xmin : dirty.xmax;
+		ExecMaterializeSlot(leaf->found);
+	}
+	index_endscan(scan);
+
+	if (!*found)
+		return true;
+	if (!TransactionIdIsValid(wait_for))
+		return lock_found(leaf, mode);
+	/* somebody is inserting, updating or deleting it right now */
+	before_wait(leaf->rel, wait_for);
+	XactLockTableWait(wait_for, NULL, NULL, XLTW_None);
+	end_wait();
 	return false;
 }
 
@@ -330,42 +472,19 @@ target_lock_row(Target *t, const Datum *key, bool whole)
 	LockTupleMode mode = whole ? LockTupleExclusive : LockTupleNoKeyExclusive;
 	ScanKeyData skey[INDEX_MAX_KEYS];
 	int nkeys = scan_keys(t, key, skey);
+	Leaf *leaf = leaf_of_key(t, key);
+	bool found = false;
 
-	for (;;)
-	{
-		SnapshotData dirty;
-		IndexScanDesc scan;
-		TransactionId wait_for = InvalidTransactionId;
-		bool found;
-
-		CHECK_FOR_INTERRUPTS();
-		InitDirtySnapshot(dirty);
-		scan = compat_index_beginscan(t->rel, t->key_index, &dirty, nkeys);
-		index_rescan(scan, skey, nkeys, NULL, 0);
-		found = index_getnext_slot(scan, ForwardScanDirection, t->found);
-		if (found)
-		{
-			wait_for = TransactionIdIsValid(dirty.xmin) ? dirty.xmin : dirty.xmax;
-			ExecMaterializeSlot(t->found);
-		}
-		index_endscan(scan);
-
-		if (found && TransactionIdIsValid(wait_for))
-		{
-			/* somebody is inserting, updating or deleting it right now */
-			before_wait(t->rel, wait_for);
-			XactLockTableWait(wait_for, NULL, NULL, XLTW_None);
-			end_wait();
-			continue;
-		}
-		if (found)
-		{
-			if (lock_found(t, mode))
-				return true;
-			continue;
-		}
+	if (leaf == NULL)
 		return false;
-	}
+	do
+		CHECK_FOR_INTERRUPTS();
+	while (!try_lock_row(leaf, skey, nkeys, mode, &found));
+	if (!found)
+		return false;
+	t->leaf = leaf;
+	t->found = leaf->to_root ? execute_attr_map_slot(leaf->to_root->attrMap, leaf->found, t->converted) : leaf->found;
+	return true;
 }
 
 /* ------------------------------------------------------------ writing */
@@ -435,28 +554,56 @@ typedef enum Write
 	WRITE_DELETE
 } Write;
 
+/* Where the fresh row belongs. */
+static Leaf *
+leaf_of_fresh(Target *t)
+{
+	Oid relid;
+
+	if (t->route == NULL)
+		return t->leaf;
+	relid = route_find(t->route, t->fresh);
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("table %s has no partition for a row here", catalog_qualified_name(t->relid)),
+				 errdetail("Another node wrote the row."),
+				 errhint("Create the partition, or one for all that has none; type: CREATE TABLE %s PARTITION OF %s DEFAULT;",
+						 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(t->rel)),
+													psprintf("%s_default", RelationGetRelationName(t->rel))),
+						 catalog_qualified_name(t->relid))));
+	return open_leaf(t, relid);
+}
+
 static void
 write_row(Target *t, Write what)
 {
+	TupleTableSlot *fresh = t->fresh;
+	Leaf *leaf = t->leaf;
+
 	t->estate->es_output_cid = GetCurrentCommandId(true);
 	t->estate->es_snapshot = GetActiveSnapshot();
-	if (t->fires)
-		AfterTriggerBeginQuery();
 	if (what != WRITE_DELETE)
-		ExecStoreVirtualTuple(t->fresh);
+		ExecStoreVirtualTuple(fresh);
+	if (what == WRITE_INSERT)
+		leaf = leaf_of_fresh(t);
+	if (what != WRITE_DELETE && leaf->from_root)
+		fresh = execute_attr_map_slot(leaf->from_root->attrMap, fresh, leaf->fresh);
+	if (leaf->fires)
+		AfterTriggerBeginQuery();
 	switch (what)
 	{
 		case WRITE_INSERT:
-			ExecSimpleRelationInsert(t->info, t->estate, t->fresh);
+			ExecSimpleRelationInsert(leaf->info, t->estate, fresh);
 			break;
 		case WRITE_UPDATE:
-			ExecSimpleRelationUpdate(t->info, t->estate, &t->epq, t->found, t->fresh);
+			ExecSimpleRelationUpdate(leaf->info, t->estate, &t->epq, leaf->found, fresh);
 			break;
 		case WRITE_DELETE:
-			ExecSimpleRelationDelete(t->info, t->estate, &t->epq, t->found);
+			ExecSimpleRelationDelete(leaf->info, t->estate, &t->epq, leaf->found);
 			break;
 	}
-	if (t->fires)
+	if (leaf->fires)
 		AfterTriggerEndQuery(t->estate);
 	CommandCounterIncrement();
 }

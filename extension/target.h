@@ -3,6 +3,9 @@
  *		A table as the apply worker writes it: open, with its executor state,
  *		rows found and locked by key.
  *
+ * Of a partitioned table rows are written where it routes them here; who asks
+ * sees them in the form of the table itself.
+ *
  * Invariants
  * 1. A row is locked before its concurrent operations are looked up.
  * 2. No wait for a lock of a local client starts while that client, over any
@@ -16,10 +19,12 @@
 #define CAUSALDB_TARGET_H
 
 #include "access/genam.h"
+#include "access/tupconvert.h"
 #include "executor/executor.h"
 #include "nodes/execnodes.h"
 
 #include "catalog.h"
+#include "route.h"
 #include "shmem.h"
 
 /*
@@ -28,18 +33,34 @@
  */
 #define TARGET_YIELD MAKE_SQLSTATE('C', 'D', 'B', '0', '1')
 
+/* a table with rows: the target itself, or one of its partitions */
+typedef struct Leaf
+{
+	Relation rel;
+	Relation key_index; /* NULL: append-only */
+	ResultRelInfo *info;
+	bool fires; /* user triggers may fire */
+	TupleTableSlot *found; /* the row as it stands, in the leaf's form */
+	TupleTableSlot *fresh; /* room for the row to write in the leaf's form */
+	TupleConversionMap *to_root; /* NULL: the forms are the same */
+	TupleConversionMap *from_root;
+} Leaf;
+
 typedef struct Target
 {
 	Oid relid; /* hash key */
 	Relation rel;
-	Relation key_index; /* NULL: append-only */
 	CatalogRelation *tagged; /* how it is tagged here */
 	EState *estate;
 	ResultRelInfo *info;
 	EPQState epq;
-	bool fires; /* user triggers may fire */
+	Route *route; /* NULL: not partitioned */
+	List *leaves; /* Leaf; of a partitioned table those used so far */
+	Leaf *leaf; /* where the found row is */
 	TupleTableSlot *found; /* the row as it stands */
 	TupleTableSlot *fresh; /* the row to write */
+	TupleTableSlot *probe; /* a row of nothing but a key, for the route */
+	TupleTableSlot *converted; /* room for a found row in the target's form */
 	ExprState **defaults; /* by attribute, of those not replicated */
 } Target;
 
@@ -57,7 +78,8 @@ extern void target_abort_group(void);
 extern void target_close_all(void);
 
 extern Target *target_open(CatalogApply *a);
-/* Keeps everybody else out of the table until the end of the group. */
+/* Keeps everybody else out of the table and its partitions until the end of
+ * the group. */
 extern void target_lock_table(Oid relid);
 /*
  * Finds the row with this key (values in index order) and locks it; its
