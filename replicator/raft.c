@@ -568,6 +568,16 @@ rep_raft_step(RepRaft *r, const RepRaftEvent *ev, RepArena *arena,
 }
 
 void
+rep_raft_set_heartbeat(RepRaft *r, uint32_t heartbeat_ms)
+{
+	if (heartbeat_ms == 0 || heartbeat_ms >= r->o.election_ms)
+		return;
+	r->o.heartbeat_ms = heartbeat_ms;
+	if (r->heartbeat_at_ms > r->now_ms + heartbeat_ms)
+		r->heartbeat_at_ms = r->now_ms + heartbeat_ms;
+}
+
+void
 rep_raft_status(const RepRaft *r, RepRaftStatus *s)
 {
 	memset(s, 0, sizeof(*s));
@@ -583,6 +593,8 @@ rep_raft_status(const RepRaft *r, RepRaftStatus *s)
 	s->nwaiting = r->live_waiting;
 	s->npending = r->npending;
 	s->established = rep_raft_established(r);
+	s->want_held = r->role == REP_RAFT_LEADER ? r->live_waiting > 0
+											  : r->leader_wants_held;
 	s->members = r->members;
 	s->nmembers = r->nmembers;
 }

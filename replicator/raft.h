@@ -72,6 +72,8 @@ extern bool rep_raft_start(RepRaft *r, uint64_t now_ms, uint64_t applied);
 extern bool rep_raft_step(RepRaft *r, const RepRaftEvent *event,
 						  RepArena *arena, RepRaftActions *out);
 
+/* Another pace of heartbeats from the next on; 0 < ms < election_ms. */
+extern void rep_raft_set_heartbeat(RepRaft *r, uint32_t heartbeat_ms);
 extern void rep_raft_status(const RepRaft *r, RepRaftStatus *s);
 /* The leader's view of a member; false if we do not lead or it is none. */
 extern bool rep_raft_peer(const RepRaft *r, uint32_t node, uint64_t *match,

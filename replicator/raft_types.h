@@ -276,6 +276,7 @@ typedef struct RepRaftStatus
 	uint32_t nwaiting; /* proposals outside the log */
 	uint32_t npending;
 	bool established; /* leader with an own-term entry committed */
+	bool want_held;   /* proposals wait for what members come to hold */
 	const RepRaftMember *members;
 	uint32_t nmembers;
 } RepRaftStatus;
