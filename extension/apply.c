@@ -263,8 +263,10 @@ commit_group(void)
 		stability_reload();
 		LWLockAcquire(&node->lock, LW_EXCLUSIVE);
 		node->sender_reload = true;
+		node->strong.reload = true;
 		LWLockRelease(&node->lock);
 		shmem_wake_sender(node);
+		shmem_wake_consensus(node);
 	}
 	ConditionVariableBroadcast(&node->applied_cv);
 	if (careful > 0)
@@ -820,7 +822,7 @@ start(Oid database)
 	/* any transaction of the last group may have been what crashed us */
 	careful = fresh && !shmem_shared()->stopped_cleanly ? guc_apply_group : 0;
 	remember_group();
-	inbox_open(node);
+	inbox_open(node, INBOX_APPLY);
 
 	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
 	node->apply_pid = MyProcPid;

@@ -59,8 +59,8 @@ CREATE TABLE causaldb.stream (
 	opened_at	timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	UNIQUE (node, boot)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
-COMMENT ON TABLE causaldb.stream IS 'streams: one for each start of each node; ids are of this node only. Stream 0 is local history before there is a cluster';
-INSERT INTO causaldb.stream (id, node, boot) VALUES (0, 0, 0);
+COMMENT ON TABLE causaldb.stream IS 'streams: one for each start of each node; ids are of this node only. Stream 0 is local history before there is a cluster, stream 1 the strong log';
+INSERT INTO causaldb.stream (id, node, boot) VALUES (0, 0, 0), (1, 0, 1);
 
 CREATE TABLE causaldb.omission (
 	stream		int4 NOT NULL,
@@ -118,6 +118,24 @@ CREATE TABLE causaldb.tag_column (
 	PRIMARY KEY (relid, attnum)
 );
 COMMENT ON TABLE causaldb.tag_column IS 'columns tagged one by one, and rules that are not the default';
+
+CREATE TABLE causaldb.strong_state (
+	singleton	bool PRIMARY KEY DEFAULT true CHECK (singleton),
+	term		int8 NOT NULL DEFAULT 0,
+	vote		int4 NOT NULL DEFAULT 0,
+	starts		int8 NOT NULL DEFAULT 1,
+	base		bytea NOT NULL
+) WITH (fillfactor = 50);
+COMMENT ON TABLE causaldb.strong_state IS 'term and vote of this node in the strong log, and the state that its first entry follows';
+
+CREATE TABLE causaldb.strong_log (
+	index		int8 PRIMARY KEY,
+	term		int8 NOT NULL,
+	entry		bytea NOT NULL,
+	payload		bytea NOT NULL
+) WITH (toast_tuple_target = 8160);
+ALTER TABLE causaldb.strong_log ALTER entry SET STORAGE EXTERNAL, ALTER payload SET STORAGE EXTERNAL;
+COMMENT ON TABLE causaldb.strong_log IS 'the strong log as this node holds it durably, committed or not yet';
 
 -- ---------------------------------------------------------------- tags and capture
 CREATE FUNCTION causaldb.capture() RETURNS trigger
@@ -303,8 +321,12 @@ CREATE FUNCTION causaldb.receive(frame bytea) RETURNS bytea
 	AS 'MODULE_PATHNAME', 'causaldb_receive' LANGUAGE C VOLATILE STRICT
 	SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION causaldb.receive(bytea) IS 'takes a frame of changes; called by the peer''s sender only';
-REVOKE ALL ON FUNCTION causaldb.hello(bytea), causaldb.receive(bytea) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION causaldb.hello(bytea), causaldb.receive(bytea) TO causaldb_replicator;
+CREATE FUNCTION causaldb.strong_message(message bytea) RETURNS bool
+	AS 'MODULE_PATHNAME', 'causaldb_strong_message' LANGUAGE C VOLATILE STRICT
+	SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION causaldb.strong_message(bytea) IS 'takes a message of the strong log; called by the peer''s consensus process only';
+REVOKE ALL ON FUNCTION causaldb.hello(bytea), causaldb.receive(bytea), causaldb.strong_message(bytea) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION causaldb.hello(bytea), causaldb.receive(bytea), causaldb.strong_message(bytea) TO causaldb_replicator;
 
 -- ---------------------------------------------------------------- counters and history
 CREATE FUNCTION causaldb.counter_set(relation regclass, key jsonb, column_name name, value numeric) RETURNS void
@@ -507,9 +529,10 @@ CREATE VIEW causaldb.streams AS
 		CASE WHEN s.own THEN m.pending_pid END AS pending_pid
 	FROM causaldb.stream_status() s
 		LEFT JOIN causaldb.node n ON n.id = s.node
-		LEFT JOIN causaldb.node w ON w.id = s.waits_node
+		LEFT JOIN causaldb.node w ON w.id = s.waits_node AND s.waits_node > 0
 		LEFT JOIN causaldb.stream t ON t.id = s.id
 		LEFT JOIN causaldb.node_status() m ON s.own
+	WHERE s.node > 0
 	ORDER BY s.node, s.id;
 COMMENT ON VIEW causaldb.streams IS 'streams this node follows, one for each start of each node, and how far they are here';
 COMMENT ON COLUMN causaldb.streams.applied IS 'everything of the stream up to here is visible on this node';
@@ -557,6 +580,64 @@ COMMENT ON COLUMN causaldb.stalled.stream IS 'stream and position name the trans
 COMMENT ON COLUMN causaldb.stalled.relation IS 'the table it was at';
 COMMENT ON COLUMN causaldb.stalled.detail IS 'shown to members of causaldb_admin only, as it may quote rows; so is context';
 COMMENT ON COLUMN causaldb.stalled.crashes IS 'how often it crashed the applying process; after 3 it is not tried any more';
+
+-- ---------------------------------------------------------------- the strong log
+CREATE FUNCTION causaldb.leader_id() RETURNS int4
+	LANGUAGE C VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'causaldb_leader_id';
+COMMENT ON FUNCTION causaldb.leader_id() IS 'node that leads the strong log as far as this one knows, or NULL';
+
+CREATE FUNCTION causaldb.leader() RETURNS name
+	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'SELECT n.name FROM causaldb.node n WHERE n.id = causaldb.leader_id()';
+COMMENT ON FUNCTION causaldb.leader() IS 'name of the node that leads the strong log as far as this one knows, or NULL';
+
+CREATE FUNCTION causaldb.transfer_leadership(node_name name) RETURNS void
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'causaldb_transfer_leadership';
+COMMENT ON FUNCTION causaldb.transfer_leadership(name) IS 'has another node lead the strong log, and returns when it does';
+REVOKE EXECUTE ON FUNCTION causaldb.transfer_leadership(name) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION causaldb.transfer_leadership(name) TO causaldb_admin, causaldb_replicator;
+
+CREATE FUNCTION causaldb.strong_raw(
+	OUT role text, OUT term int8, OUT commit_index int8, OUT applied_index int8, OUT first_index int8, OUT last_index int8,
+	OUT in_use bool, OUT proposals int8, OUT committed int8, OUT conflicts int8, OUT refused int8, OUT replayed int8)
+	RETURNS SETOF record
+	LANGUAGE C VOLATILE STRICT PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'causaldb_strong_raw';
+COMMENT ON FUNCTION causaldb.strong_raw() IS 'shared state of this node''s part in the strong log, raw';
+
+CREATE FUNCTION causaldb.strong_members(
+	OUT node int4, OUT voter bool, OUT witness bool, OUT match int8, OUT applied int8)
+	RETURNS SETOF record
+	LANGUAGE C VOLATILE STRICT PARALLEL SAFE ROWS 3 AS 'MODULE_PATHNAME', 'causaldb_strong_members';
+COMMENT ON FUNCTION causaldb.strong_members() IS 'members of the strong log as this node knows them, raw; the leader knows how far they are';
+
+CREATE VIEW causaldb.strong_status AS
+	SELECT COALESCE(n.name, m.node::text::name) AS node,
+		m.node = l.node AS here,
+		m.node = causaldb.leader_id() AS leads,
+		CASE WHEN m.witness THEN 'witness' WHEN m.voter THEN 'voter' ELSE 'learner' END AS membership,
+		CASE WHEN m.node = l.node THEN r.role END AS role,
+		r.term,
+		r.commit_index,
+		m.match AS log_index,
+		m.applied AS applied_index,
+		GREATEST(r.commit_index - m.applied, 0) AS lag,
+		CASE WHEN m.node = l.node THEN r.proposals END AS proposals,
+		CASE WHEN m.node = l.node THEN r.conflicts END AS conflicts,
+		CASE WHEN m.node = l.node THEN r.replayed END AS replayed
+	FROM causaldb.local_node l
+		CROSS JOIN causaldb.strong_raw() r
+		CROSS JOIN causaldb.strong_members() m
+		LEFT JOIN causaldb.node n ON n.id = m.node
+	ORDER BY m.node;
+COMMENT ON VIEW causaldb.strong_status IS 'the strong log: a row for each of its members, as the node you are connected to knows them';
+COMMENT ON COLUMN causaldb.strong_status.leads IS 'as far as this node knows; NULL: it knows no leader';
+COMMENT ON COLUMN causaldb.strong_status.membership IS 'a learner becomes a voter when it has caught up';
+COMMENT ON COLUMN causaldb.strong_status.role IS 'of the node you are connected to: leader, follower, candidate or down';
+COMMENT ON COLUMN causaldb.strong_status.commit_index IS 'entries up to here are held by a majority, as far as this node knows';
+COMMENT ON COLUMN causaldb.strong_status.log_index IS 'entries up to here are durable on the member; known to the leader, and of itself to each node';
+COMMENT ON COLUMN causaldb.strong_status.lag IS 'committed entries that the member has not applied yet';
+COMMENT ON COLUMN causaldb.strong_status.replayed IS 'entries of this node that it had to apply as if they were of another, because their backend was gone';
 
 -- -------------------------------------------------- conflicts and stalls
 CREATE VIEW causaldb.conflicts AS
@@ -678,7 +759,8 @@ REVOKE ALL ON ALL TABLES IN SCHEMA causaldb FROM PUBLIC;
 GRANT SELECT ON causaldb.tags TO PUBLIC;
 GRANT SELECT ON causaldb.history, causaldb.conflicts, causaldb.lost_found TO causaldb_admin;
 
-GRANT SELECT ON causaldb.nodes, causaldb.peers, causaldb.streams, causaldb.apply_waits, causaldb.stalled TO PUBLIC;
+GRANT SELECT ON causaldb.nodes, causaldb.peers, causaldb.streams, causaldb.apply_waits, causaldb.stalled,
+	causaldb.strong_status TO PUBLIC;
 -- what join_cluster copies from a node
 GRANT SELECT ON causaldb.local_node, causaldb.node, causaldb.stream, causaldb.descriptor, causaldb.log,
 	causaldb.log_chunk, causaldb.tag, causaldb.tag_column, causaldb.grave TO causaldb_admin;

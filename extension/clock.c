@@ -285,7 +285,7 @@ refuse(NodeShared *node, NodeState state)
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("this node is not ready yet"),
 			 errdetail("Its workers have not opened a stream for this start of the server."),
-			 errhint("Type SELECT causaldb.wait_until_ready(); if that fails, look for \"causaldb\" in the server log and check that max_worker_processes leaves room for two workers a database.")));
+			 errhint("Type SELECT causaldb.wait_until_ready(); if that fails, look for \"causaldb\" in the server log and check that max_worker_processes leaves room for four workers a database.")));
 }
 
 NodeState

@@ -22,5 +22,7 @@
 #define ERRORS_MALFORMED ERRCODE_DATA_CORRUPTED
 /* a wait for other nodes is over its time: 57P03 */
 #define ERRORS_TIMED_OUT ERRCODE_CANNOT_CONNECT_NOW
+/* a strong statement without leader or majority, nothing was done: 57P03 */
+#define ERRORS_NO_QUORUM ERRCODE_CANNOT_CONNECT_NOW
 
 #endif

@@ -15,6 +15,7 @@ int guc_relay_delay = 1000;
 int guc_heartbeat_interval = 200;
 int guc_apply_group = 200;
 int guc_stall_retry_max = 10000;
+int guc_strong_timeout = 10000;
 int guc_max_databases = 8;
 
 #ifdef CAUSALDB_TESTING
@@ -48,6 +49,10 @@ guc_init(void)
 							"Longest pause between two tries of a transaction that cannot be applied.",
 							NULL, &guc_stall_retry_max, 10000, 10, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("causaldb.strong_timeout",
+							"How long a strong statement waits for the leader and a majority.",
+							NULL, &guc_strong_timeout, 10000, 10, INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	if (process_shared_preload_libraries_in_progress)
 		DefineCustomIntVariable("causaldb.max_databases",
 								"Databases of this server that can have causaldb's shared state.",

@@ -19,16 +19,25 @@
 
 #define QUEUE_BYTES (1024 * 1024)
 
+/* the worker at the other end */
+typedef struct Worker
+{
+	int32 pid;
+	Latch *latch;
+	uint64 serial; /* counts its starts */
+} Worker;
+
 /* the receiving backend's end */
 static struct
 {
+	InboxKind kind;
 	dsm_segment *segment;
 	shm_mq_handle *queue;
-	uint64 apply_serial; /* of the worker it leads to */
+	uint64 worker_serial; /* of the worker it leads to */
 	int slot;
-} out = {NULL, NULL, 0, -1};
+} out = {INBOX_APPLY, NULL, NULL, 0, -1};
 
-/* the apply worker's ends */
+/* the worker's ends */
 static struct
 {
 	uint64 serial;
@@ -36,13 +45,42 @@ static struct
 	shm_mq_handle *queue;
 } in[MAX_INBOXES];
 static int next_inbox = 0;
+static InboxSlot *in_slots = NULL; /* of our kind */
+
+static InboxSlot *
+slots_of(NodeShared *node, InboxKind kind)
+{
+	return kind == INBOX_APPLY ? node->inboxes : node->inboxes + MAX_INBOXES;
+}
+
+/* Whole only under the lock; each part alone may be looked at without. */
+static Worker
+worker_of(NodeShared *node, InboxKind kind)
+{
+	Worker w;
+
+	if (kind == INBOX_APPLY)
+		w = (Worker){node->apply_pid, node->apply_latch, node->apply_serial};
+	else
+		w = (Worker){node->strong.consensus_pid, node->strong.consensus_latch, node->strong.consensus_serial};
+	return w;
+}
+
+static void
+wake(NodeShared *node, InboxKind kind)
+{
+	if (kind == INBOX_APPLY)
+		shmem_wake_apply(node);
+	else
+		shmem_wake_consensus(node);
+}
 
 static void
 no_worker(void)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_CANNOT_CONNECT_NOW),
-			 errmsg("the apply worker of causaldb is not running"),
+			 errmsg("the %s worker of causaldb is not running", out.kind == INBOX_APPLY ? "apply" : "consensus"),
 			 errhint("The sender tries again by itself; look for \"causaldb\" in this server's log.")));
 }
 
@@ -55,8 +93,8 @@ leave(int code, Datum arg)
 	if (out.slot < 0)
 		return;
 	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
-	if (node->inboxes[out.slot].pid == MyProcPid)
-		node->inboxes[out.slot].used = false;
+	if (slots_of(node, out.kind)[out.slot].pid == MyProcPid)
+		slots_of(node, out.kind)[out.slot].used = false;
 	LWLockRelease(&node->lock);
 	out.slot = -1;
 }
@@ -81,8 +119,10 @@ open_queue(NodeShared *node)
 	static bool registered = false;
 	ResourceOwner old_owner = CurrentResourceOwner;
 	MemoryContext old;
+	InboxSlot *slots = slots_of(node, out.kind);
 	shm_mq *mq;
-	PGPROC *apply = NULL;
+	PGPROC *receiver = NULL;
+	Worker worker;
 	int i;
 
 	if (!registered)
@@ -98,23 +138,24 @@ open_queue(NodeShared *node)
 	shm_mq_set_sender(mq, MyProc);
 
 	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
-	for (i = 0; i < MAX_INBOXES && node->inboxes[i].used; i++)
+	for (i = 0; i < MAX_INBOXES && slots[i].used; i++)
 		;
-	if (i < MAX_INBOXES && node->apply_pid != 0 && node->apply_latch != NULL)
+	worker = worker_of(node, out.kind);
+	if (i < MAX_INBOXES && worker.pid != 0 && worker.latch != NULL)
 	{
-		node->inboxes[i].used = true;
-		node->inboxes[i].handle = dsm_segment_handle(out.segment);
-		node->inboxes[i].serial = ++node->inbox_serial;
-		node->inboxes[i].pid = MyProcPid;
+		slots[i].used = true;
+		slots[i].handle = dsm_segment_handle(out.segment);
+		slots[i].serial = ++node->inbox_serial;
+		slots[i].pid = MyProcPid;
 		out.slot = i;
-		out.apply_serial = node->apply_serial;
-		apply = BackendPidGetProc(node->apply_pid);
-		if (apply)
-			shm_mq_set_receiver(mq, apply);
+		out.worker_serial = worker.serial;
+		receiver = BackendPidGetProc(worker.pid);
+		if (receiver)
+			shm_mq_set_receiver(mq, receiver);
 	}
 	LWLockRelease(&node->lock);
 	MemoryContextSwitchTo(old);
-	if (apply == NULL)
+	if (receiver == NULL)
 	{
 		bool full = i == MAX_INBOXES;
 
@@ -129,15 +170,16 @@ open_queue(NodeShared *node)
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	out.queue = shm_mq_attach(mq, out.segment, NULL);
 	MemoryContextSwitchTo(old);
-	shmem_wake_apply(node);
+	wake(node, out.kind);
 }
 
 void
-inbox_send(NodeShared *node, const void *frame, size_t len)
+inbox_attach(NodeShared *node, InboxKind kind)
 {
-	shm_mq_result rc;
-
-	if (out.queue && out.apply_serial != node->apply_serial)
+	if (out.queue && out.kind != kind)
+		close_queue(node); /* a session that serves both: slow, but right */
+	out.kind = kind;
+	if (out.queue && out.worker_serial != worker_of(node, kind).serial)
 	{
 		/* what the former worker had not applied is lost: peer starts over */
 		close_queue(node);
@@ -145,9 +187,17 @@ inbox_send(NodeShared *node, const void *frame, size_t len)
 	}
 	if (out.queue == NULL)
 		open_queue(node);
+}
+
+void
+inbox_send(NodeShared *node, InboxKind kind, const void *frame, size_t len)
+{
+	shm_mq_result rc;
+
+	inbox_attach(node, kind);
 	/* a worker that goes before it has attached tells nobody: look now and then */
 	while ((rc = shm_mq_send(out.queue, len, frame, true, true)) == SHM_MQ_WOULD_BLOCK &&
-		   out.apply_serial == node->apply_serial && node->apply_pid != 0)
+		   out.worker_serial == worker_of(node, kind).serial && worker_of(node, kind).pid != 0)
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 1000, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
@@ -158,7 +208,7 @@ inbox_send(NodeShared *node, const void *frame, size_t len)
 		close_queue(node);
 		no_worker();
 	}
-	shmem_wake_apply(node);
+	wake(node, kind);
 }
 
 static void
@@ -174,10 +224,11 @@ drop_in(int i)
 }
 
 void
-inbox_open(NodeShared *node)
+inbox_open(NodeShared *node, InboxKind kind)
 {
+	in_slots = slots_of(node, kind);
 	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
-	memset(node->inboxes, 0, sizeof(node->inboxes));
+	memset(in_slots, 0, sizeof(InboxSlot) * MAX_INBOXES);
 	LWLockRelease(&node->lock);
 	memset(in, 0, sizeof(in));
 }
@@ -195,11 +246,11 @@ refresh(NodeShared *node)
 		MemoryContext old;
 		shm_mq *mq;
 
-		slot = node->inboxes[i]; /* re-read under the lock if it is news */
+		slot = in_slots[i]; /* re-read under the lock if it is news */
 		if (!slot.used || slot.serial == in[i].serial)
 			continue;
 		LWLockAcquire(&node->lock, LW_SHARED);
-		slot = node->inboxes[i];
+		slot = in_slots[i];
 		LWLockRelease(&node->lock);
 		if (!slot.used || slot.serial == in[i].serial)
 			continue;

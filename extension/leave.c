@@ -45,11 +45,15 @@ leave_cluster(void)
 	sender = n->sender_pid;
 	if (sender != 0)
 		(void) kill(sender, SIGTERM);
-	for (i = 0; i < MAX_INBOXES; i++)
+	if (n->strong.consensus_pid != 0)
+		(void) kill(n->strong.consensus_pid, SIGTERM);
+	if (n->strong.player_pid != 0)
+		(void) kill(n->strong.player_pid, SIGTERM);
+	for (i = 0; i < ALL_INBOXES; i++)
 		if (n->inboxes[i].used && n->inboxes[i].pid != 0)
 			(void) kill(n->inboxes[i].pid, SIGTERM);
 	LWLockRelease(&n->lock);
-	for (tries = 0; n->sender_pid != 0 && tries < 500; tries++)
+	for (tries = 0; (n->sender_pid != 0 || n->strong.consensus_pid != 0 || n->strong.player_pid != 0) && tries < 500; tries++)
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);

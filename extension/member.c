@@ -40,9 +40,11 @@ at_end_of_transaction(XactEvent event, void *arg)
 		LWLockAcquire(&node->lock, LW_EXCLUSIVE);
 		node->apply_reload = true;
 		node->sender_reload = true;
+		node->strong.reload = true;
 		LWLockRelease(&node->lock);
 		shmem_wake_apply(node);
 		shmem_wake_sender(node);
+		shmem_wake_consensus(node);
 		shmem_wake_supervisor();
 	}
 	reload = false;

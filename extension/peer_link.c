@@ -30,9 +30,10 @@ enum
 static PGresult *held = NULL; /* of the last answer handed out */
 
 void
-peer_link_init(PeerLink *link, uint32 node, const char *name, const char *dsn)
+peer_link_init(PeerLink *link, const PeerPurpose *purpose, uint32 node, const char *name, const char *dsn)
 {
 	memset(link, 0, sizeof(*link));
+	link->purpose = purpose;
 	link->node = node;
 	strlcpy(link->name, name, sizeof(link->name));
 	link->dsn = strdup(dsn);
@@ -92,7 +93,7 @@ peer_link_start(PeerLink *link)
 {
 	const char *const keywords[] = {"dbname", "fallback_application_name", "keepalives_idle",
 									"keepalives_interval", "keepalives_count", "tcp_user_timeout", NULL};
-	const char *values[] = {link->dsn, "causaldb sender", "5", "5", "3", "20000", NULL};
+	const char *values[] = {link->dsn, link->purpose->application, "5", "5", "3", "20000", NULL};
 
 	link->conn = PQconnectStartParams(keywords, values, 1);
 	if (link->conn == NULL || PQstatus(link->conn) == CONNECTION_BAD)
@@ -154,7 +155,7 @@ peer_link_greet(PeerLink *link, const void *hello, size_t len)
 									 0, NULL, NULL, NULL, NULL, 1)) &&
 		sent(link, PQsendQueryParams(link->conn, "SELECT causaldb.hello($1::bytea)",
 									 1, NULL, values, lengths, formats, 1)) &&
-		sent(link, PQsendPrepare(link->conn, "receive", "SELECT causaldb.receive($1::bytea)", 0, NULL)))
+		sent(link, PQsendPrepare(link->conn, "receive", link->purpose->statement, 0, NULL)))
 		(void) flush_out(link);
 }
 

@@ -22,8 +22,16 @@ struct pg_conn;
 
 #define LINK_MAX_INFLIGHT 32
 
+/* what a link is for */
+typedef struct PeerPurpose
+{
+	const char *application; /* what the peer's server calls the session */
+	const char *statement;   /* takes one bytea, gives one value */
+} PeerPurpose;
+
 typedef struct PeerLink
 {
+	const PeerPurpose *purpose;
 	uint32 node;
 	char name[NAMEDATALEN];
 	char *dsn; /* malloc'd */
@@ -51,7 +59,8 @@ typedef struct PeerAnswer
 	int stream; /* of that frame */
 } PeerAnswer;
 
-extern void peer_link_init(PeerLink *link, uint32 node, const char *name, const char *dsn);
+extern void peer_link_init(PeerLink *link, const PeerPurpose *purpose, uint32 node, const char *name,
+						   const char *dsn);
 /* Starts to connect. */
 extern void peer_link_start(PeerLink *link);
 /* The connection stands: say HELLO. Called when state is LINK_GREETING and

@@ -174,8 +174,8 @@ stage_chunks(NodeShared *node, RepReader *body)
 
 	if (!rep_chunks_decode(body, &chunks))
 		malformed("its chunks' head cannot be read");
-	if (chunks.stream.boot == node->own.boot)
-		malformed("it has chunks of our own live stream");
+	if (chunks.stream.boot == node->own.boot || chunks.stream.node == 0)
+		malformed("it has chunks of a stream that is not its own");
 	for (i = 0; i < chunks.ndescriptors; i++)
 	{
 		size_t len;
@@ -224,8 +224,8 @@ check_interval(NodeShared *node, RepReader body, RepInterval *interval)
 
 	if (!rep_interval_decode(&body, interval))
 		malformed("its interval cannot be read");
-	if (interval->stream.boot == node->own.boot)
-		malformed("it is of our own live stream");
+	if (interval->stream.boot == node->own.boot || interval->stream.node == 0)
+		malformed("it is of a stream that is not its own");
 	for (i = 0; i < interval->ndescriptors; i++)
 	{
 		size_t len;
@@ -286,7 +286,7 @@ causaldb_receive(PG_FUNCTION_ARGS)
 				int slot;
 
 				check_interval(node, body, &interval);
-				inbox_send(node, VARDATA_ANY(frame), VARSIZE_ANY_EXHDR(frame));
+				inbox_send(node, INBOX_APPLY, VARDATA_ANY(frame), VARSIZE_ANY_EXHDR(frame));
 				DEBUG_POINT("receive_handed_over");
 				slot = shmem_find_stream(node, interval.stream);
 				if (slot >= 0)

@@ -58,6 +58,8 @@
 /* frames lost on the way to the peer's apply worker are sent again after */
 #define RESEND_MS 1000
 
+static const PeerPurpose shipping = {"causaldb sender", "SELECT causaldb.receive($1::bytea)"};
+
 typedef struct Peer
 {
 	PeerLink link;
@@ -151,12 +153,12 @@ load_peers(void)
 		if (peer && (strcmp(peer->link.dsn, dsn) != 0 || strcmp(peer->link.name, name) != 0))
 		{
 			peer_link_close(&peer->link);
-			peer_link_init(&peer->link, id, name, dsn);
+			peer_link_init(&peer->link, &shipping, id, name, dsn);
 		}
 		if (peer == NULL)
 		{
 			peer = MemoryContextAllocZero(TopMemoryContext, sizeof(Peer));
-			peer_link_init(&peer->link, id, name, dsn);
+			peer_link_init(&peer->link, &shipping, id, name, dsn);
 			peers[npeers++] = peer;
 		}
 	}
@@ -390,7 +392,8 @@ is_ours_to_send(Peer *peer, int s, uint64 upto, TimestampTz now)
 {
 	OutboxCursor *c = &peer->cursors[s];
 
-	if (!peer->cursor_set[s] || c->applied >= upto ||
+	/* the strong stream goes by the consensus processes */
+	if (!peer->cursor_set[s] || c->applied >= upto || node->streams[s].id.node == 0 ||
 		node->streams[s].id.boot == peer->boot || pg_atomic_read_u32(&node->streams[s].retired))
 	{
 		c->moved_at = now;

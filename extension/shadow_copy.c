@@ -59,7 +59,7 @@ copy_streams(const ShadowCopy *from)
 		" 'closed_chain', CASE WHEN s.node = $1::int4 THEN 0 ELSE s.closed_chain END,"
 		" 'closed', CASE WHEN s.node = $1::int4 AND s.boot = $2::int8 THEN $3::int8 ELSE s.closed END,"
 		" 'acks', encode(s.acks, 'hex'))), '[]')"
-		" FROM causaldb.stream s WHERE s.id <> 0",
+		" FROM causaldb.stream s WHERE s.id > 1",
 		3, who);
 	const char *all[] = { REMOTE_VALUE(rows, 0, 0) };
 

@@ -102,6 +102,7 @@ startup(void)
 				pg_atomic_init_u64(&node->heard[s].at, 0);
 			}
 			LWLockInitialize(&node->lock, tranche);
+			strong_shared_init(&node->strong, tranche);
 			ConditionVariableInit(&node->applied_cv);
 			pg_atomic_init_u32(&node->state, NODE_UNKNOWN);
 			pg_atomic_init_u64(&node->hlc, 0);
@@ -193,6 +194,7 @@ shmem_release_node(Oid database)
 		}
 		memset(node->inboxes, 0, sizeof(node->inboxes));
 		memset(&node->own, 0, sizeof(node->own));
+		strong_shared_clear(&node->strong);
 		node->apply_serial = 0;
 		node->stepping_aside = false;
 		node->database = InvalidOid;
@@ -236,6 +238,7 @@ leave_slot(int code, Datum arg)
 	(void) code;
 	(void) arg;
 	pg_atomic_write_u64(&shmem_slot_at(MyProc->pgprocno)->pending, NO_PENDING);
+	shmem_slot_at(MyProc->pgprocno)->read.state = STRONG_READ_NONE;
 }
 
 BackendSlot *
@@ -356,6 +359,15 @@ void
 shmem_wake_apply(NodeShared *node)
 {
 	Latch *latch = node->apply_latch;
+
+	if (latch)
+		SetLatch(latch);
+}
+
+void
+shmem_wake_consensus(NodeShared *node)
+{
+	Latch *latch = node->strong.consensus_latch;
 
 	if (latch)
 		SetLatch(latch);

@@ -26,6 +26,8 @@
 #include "bounds.h"
 #include "stamp.h"
 
+#include "strong_shared.h"
+
 #define NO_PENDING UINT64_MAX
 
 typedef enum NodeState
@@ -88,7 +90,7 @@ typedef struct HeardSlot
 	pg_atomic_uint64 at; /* TimestampTz; written by the receiving backend */
 } HeardSlot;
 
-/* one receiving backend's queue to the apply worker; guarded by lock */
+/* one receiving backend's queue to a worker; guarded by lock */
 typedef struct InboxSlot
 {
 	bool used;
@@ -97,7 +99,10 @@ typedef struct InboxSlot
 	int32 pid;
 } InboxSlot;
 
+/* queues to one worker */
 #define MAX_INBOXES 128
+/* to the apply worker, and to the consensus process */
+#define ALL_INBOXES (2 * MAX_INBOXES)
 
 typedef struct NodeShared
 {
@@ -140,14 +145,17 @@ typedef struct NodeShared
 
 	PeerStatus peers[REP_MAX_MEMBERS];
 	HeardSlot heard[REP_MAX_MEMBERS];
-	InboxSlot inboxes[MAX_INBOXES];
+	InboxSlot inboxes[ALL_INBOXES];
 	uint64 inbox_serial;
+
+	StrongShared strong;
 } NodeShared;
 
 typedef struct BackendSlot
 {
 	pg_atomic_uint64 pending;
 	Oid database; /* written by its own process before the first pending */
+	StrongRead read; /* StrongShared.lock of that database */
 } BackendSlot;
 
 typedef struct CausalShared
@@ -182,6 +190,7 @@ extern int shmem_add_stream(NodeShared *node, RepStreamId id, int32 local_id,
 extern HeardSlot *shmem_heard_slot(NodeShared *node, uint32 peer);
 extern void shmem_wake_sender(NodeShared *node);
 extern void shmem_wake_apply(NodeShared *node);
+extern void shmem_wake_consensus(NodeShared *node);
 extern void shmem_wake_supervisor(void);
 
 static inline uint64

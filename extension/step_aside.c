@@ -68,7 +68,9 @@ clear(NodeShared *node)
 		LWLockAcquire(&node->lock, LW_SHARED);
 		terminate(node->apply_pid);
 		terminate(node->sender_pid);
-		for (i = 0; i < MAX_INBOXES; i++)
+		terminate(node->strong.consensus_pid);
+		terminate(node->strong.player_pid);
+		for (i = 0; i < ALL_INBOXES; i++)
 			if (node->inboxes[i].used)
 				terminate(node->inboxes[i].pid);
 		LWLockRelease(&node->lock);

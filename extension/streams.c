@@ -203,6 +203,16 @@ streams_attach(NodeShared *node)
 	pfree(rows);
 }
 
+int
+streams_strong_slot(NodeShared *node)
+{
+	int slot = shmem_find_stream(node, STREAMS_STRONG);
+
+	if (slot < 0)
+		ereport(ERROR, (errcode(ERRORS_MALFORMED), errmsg("causaldb.stream has lost the row of the strong log")));
+	return slot;
+}
+
 /* ------------------------------------------------------------ retired */
 
 static StreamRow *retired = NULL; /* TopMemoryContext */

@@ -20,6 +20,12 @@
 
 #define RETIRED_SLOTS 64
 
+/*
+ * The strong log as a stream: its position is the index. It has a row and a
+ * slot in every node, from the start.
+ */
+#define STREAMS_STRONG ((RepStreamId){ 0, 1 })
+
 /* one row of causaldb.stream */
 typedef struct StreamRow
 {
@@ -61,6 +67,8 @@ extern bool streams_retired(RepStreamId stream, int32 *id);
 extern bool streams_name(NodeShared *node, int32 id, RepStreamId *stream);
 /* Reads what the two above need; in a transaction, at a process's start. */
 extern void streams_load_retired(void);
+/* Slot of the strong stream; ERROR if there is none. */
+extern int streams_strong_slot(NodeShared *node);
 /* Adds shared slots for rows that have none yet. Needs a transaction. */
 extern void streams_attach(NodeShared *node);
 /* The vector `applied` of this node, into v; the own stream has `own`. */

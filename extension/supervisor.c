@@ -7,8 +7,9 @@
  * asks for them (create_cluster, join_cluster) and again where one has died.
  *
  * Invariants
- * 1. A database has at most one apply worker and one sender.
- * 2. The sender starts only when the apply worker has opened the stream.
+ * 1. A database has at most one apply worker, one sender and one consensus
+ *	  process.
+ * 2. The others start only when the apply worker has opened the stream.
  */
 #include "postgres.h"
 
@@ -44,8 +45,10 @@ typedef struct Charge
 	Oid database; /* InvalidOid: free */
 	BackgroundWorkerHandle *apply;
 	BackgroundWorkerHandle *sender;
+	BackgroundWorkerHandle *consensus;
 	TimestampTz apply_started;
 	TimestampTz sender_started;
+	TimestampTz consensus_started;
 } Charge;
 
 static Charge charges[64];
@@ -93,7 +96,7 @@ start_worker(Oid database, const char *what, const char *function)
 			ereport(WARNING,
 					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 					 errmsg("causaldb could not start its %s worker for database %u", what, database),
-					 errhint("Raise max_worker_processes in postgresql.conf by two for each database that is a node, and restart the server.")));
+					 errhint("Raise max_worker_processes in postgresql.conf by four for each database that is a node, and restart the server.")));
 		complained = now;
 		return NULL;
 	}
@@ -146,6 +149,12 @@ tend(Oid database, NodeState state)
 	{
 		c->sender = start_worker(database, "sender", "causaldb_sender_main");
 		c->sender_started = now;
+	}
+	if (state == NODE_OPEN && !is_running(c->consensus) &&
+		TimestampDifferenceExceeds(c->consensus_started, now, RESTART_DELAY_MS))
+	{
+		c->consensus = start_worker(database, "consensus", "causaldb_consensus_main");
+		c->consensus_started = now;
 	}
 }
 

@@ -1,0 +1,441 @@
+/*
+ * consensus_engine.c
+ *		See consensus_engine.h.
+ */
+#include "postgres.h"
+
+#include <time.h>
+
+#include "access/xact.h"
+#include "lib/stringinfo.h"
+#include "nodes/pg_list.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "raft_packet.h"
+
+#include "clock.h"
+#include "consensus_desk.h"
+#include "consensus_engine.h"
+#include "consensus_payload.h"
+#include "consensus_peer.h"
+#include "consensus_store.h"
+#include "debug_point.h"
+#include "guc.h"
+#include "store.h"
+#include "streams.h"
+
+/* tickets of one start: more than a process asks in its life */
+#define TICKET_BITS 40
+
+/* a message or a commit that waits for a persist */
+typedef struct Deferred
+{
+	uint64 after;
+	uint64 commit; /* 0: a message */
+	uint32 to;
+	StringInfo bytes;
+} Deferred;
+
+static NodeShared *node;
+static RepRaft *raft;
+static RepArena arena;        /* of one step */
+static uint64 given = 0;      /* newest persist given by the engine */
+static uint64 durable = 0;
+static List *deferred = NIL;  /* of Deferred, in order */
+static MemoryContext context; /* of what is deferred */
+static MemoryContext message_context; /* of one message */
+static bool leader_news = false;
+
+const RepRaft *
+consensus_engine(void)
+{
+	return raft;
+}
+
+uint64
+consensus_engine_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (uint64) now.tv_sec * 1000 + (uint64) now.tv_nsec / 1000000;
+}
+
+void
+consensus_engine_set_heartbeat(uint32 ms)
+{
+	rep_raft_set_heartbeat(raft, ms);
+}
+
+bool
+consensus_engine_leader_news(void)
+{
+	bool news = leader_news;
+
+	leader_news = false;
+	return news;
+}
+
+bool
+consensus_engine_is_write(uint64 index)
+{
+	const RepRaftEntry *e = rep_raft_entry_at(raft, index);
+
+	return e == NULL || e->kind == REP_ENTRY_WRITE;
+}
+
+/* ------------------------------------------------------------ start */
+
+/* Up to where this node's tables show the strong log. */
+static uint64
+applied_in_tables(uint64 base)
+{
+	int slot = streams_strong_slot(node);
+	uint64 last;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	last = store_last_position(node->streams[slot].local_id,
+							   GetActiveSnapshot());
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	return Max(last, base);
+}
+
+static void
+set_options(RepRaftOptions *o, uint64 starts)
+{
+	rep_raft_defaults(o);
+	o->node = (uint32) node->node_id;
+	o->ticket_base = (starts << TICKET_BITS) + 1;
+	o->max_skew_ms = (uint64) guc_max_clock_skew;
+	if (!pg_strong_random(&o->seed, sizeof(o->seed)))
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
+						errmsg("could not get random bytes")));
+}
+
+static void
+publish_applied(uint64 applied)
+{
+	int slot = streams_strong_slot(node);
+
+	shmem_max_u64(&node->strong.applied, applied);
+	shmem_max_u64(&node->strong.commit, applied);
+	shmem_max_u64(&node->streams[slot].started, applied);
+	shmem_max_u64(&node->streams[slot].applied, applied);
+}
+
+void
+consensus_engine_start(NodeShared *n)
+{
+	RepRaftOptions o;
+	ConsensusState state;
+	uint64 applied;
+	size_t size;
+
+	node = n;
+	context = AllocSetContextCreate(TopMemoryContext, "causaldb deferred",
+									ALLOCSET_DEFAULT_SIZES);
+	message_context = AllocSetContextCreate(
+		TopMemoryContext, "causaldb message", ALLOCSET_DEFAULT_SIZES);
+	consensus_payload_init();
+	consensus_store_init();
+	MemoryContextSwitchTo(TopMemoryContext);
+	consensus_store_open((uint32) node->coordinator, &state);
+	set_options(&o, state.starts);
+
+	size = rep_raft_arena_size(&o);
+	rep_arena_init(&arena, MemoryContextAllocHuge(TopMemoryContext, size),
+				   size);
+	size = rep_raft_size(&o);
+	raft = rep_raft_init(MemoryContextAllocHuge(TopMemoryContext, size), size,
+						 &o);
+	if (raft == NULL)
+		elog(ERROR, "causaldb: the strong engine refuses its options");
+	rep_raft_restore_state(raft, state.term, state.vote);
+	if (!rep_raft_restore_base(raft, &state.base))
+		elog(ERROR, "causaldb: the strong engine refuses its base");
+	consensus_store_restore(raft, state.base.index);
+
+	applied = applied_in_tables(state.base.index);
+	if (!rep_raft_start(raft, consensus_engine_now_ms(), applied))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("this node's strong log does not reach what its tables show"),
+				 errdetail("Entries up to " UINT64_FORMAT " are applied.",
+						   applied),
+				 errhint("The node was restored from a copy: remove it and let it join again.")));
+	publish_applied(applied);
+}
+
+/* ------------------------------------------------------------ sending */
+
+/* What the entries of a message write, or NULL if one of them is gone. */
+static const uint8 **
+payloads_of(const RepRaftMessage *m)
+{
+	const uint8 **out = palloc0(sizeof(uint8 *) * Max(m->nentries, 1));
+
+	for (uint32 i = 0; i < m->nentries; i++)
+	{
+		const RepRaftEntry *e = &m->entries[i];
+		size_t len = 0;
+
+		if (e->payload_size == 0)
+			continue;
+		out[i] = consensus_payload_get(e->stamp, &len);
+		if (out[i] == NULL && m->type != REP_MSG_PROPOSE)
+			out[i] = consensus_store_payload(e->index, &len);
+		if (out[i] == NULL || len != e->payload_size)
+			return NULL;
+	}
+	return out;
+}
+
+/* The packet, in CurrentMemoryContext; NULL if it cannot be made any more. */
+static StringInfo
+pack(const RepRaftMessage *m)
+{
+	const uint8 **payloads = payloads_of(m);
+	StringInfo out;
+	RepWriter w;
+
+	if (payloads == NULL)
+		return NULL;
+	rep_writer_init(&w, NULL, 0);
+	rep_raft_packet_encode(node->cluster, m, NULL, &w);
+	if (w.len >= REP_MAX_FRAME)
+		return NULL;
+	out = makeStringInfo();
+	enlargeStringInfo(out, (int) w.len);
+	rep_writer_init(&w, out->data, w.len);
+	rep_raft_packet_encode(node->cluster, m, payloads, &w);
+	Assert(!w.full);
+	out->len = (int) w.len;
+	return out;
+}
+
+static void
+defer(uint64 after, uint64 commit, uint32 to, StringInfo bytes)
+{
+	Deferred *d = palloc(sizeof(Deferred));
+
+	*d = (Deferred){ after, commit, to, bytes };
+	deferred = lappend(deferred, d);
+}
+
+static void
+act_send(const RepRaftAction *a)
+{
+	bool waits = a->after > durable;
+	MemoryContext old =
+		MemoryContextSwitchTo(waits ? context : message_context);
+	StringInfo bytes = pack(a->message);
+
+	if (bytes != NULL && waits)
+		defer(a->after, 0, a->message->to, bytes);
+	else if (bytes != NULL)
+		consensus_peer_send(a->message->to, bytes->data, bytes->len);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+act_commit(const RepRaftAction *a)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	if (a->after > durable)
+		defer(a->after, a->index, 0, NULL);
+	else
+		consensus_desk_commit(a->index);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+release(void)
+{
+	int done = 0;
+	ListCell *cell;
+
+	foreach (cell, deferred)
+	{
+		Deferred *d = lfirst(cell);
+
+		if (d->after > durable)
+			break;
+		if (d->commit > 0)
+			consensus_desk_commit(d->commit);
+		else
+			consensus_peer_send(d->to, d->bytes->data, d->bytes->len);
+		done++;
+	}
+	if (done == list_length(deferred))
+	{
+		MemoryContextReset(context);
+		deferred = NIL;
+	}
+	else
+		deferred = list_delete_first_n(deferred, done);
+}
+
+/* ------------------------------------------------------------ persisting */
+
+static void
+act_entries(const RepRaftAction *a)
+{
+	consensus_payload_cut(a->index);
+	consensus_store_cut(a->index);
+	for (uint32 i = 0; i < a->nentries; i++)
+	{
+		const RepRaftEntry *e = &a->entries[i];
+		const void *payload = NULL;
+		size_t len = 0;
+
+		if (e->payload_size > 0)
+		{
+			payload = consensus_payload_get(e->stamp, &len);
+			if (payload == NULL || len != e->payload_size)
+				elog(ERROR, "causaldb: entry " UINT64_FORMAT
+					 " came without what it writes", e->index);
+			consensus_payload_logged(e->stamp, e->index);
+		}
+		consensus_store_entry(e, payload);
+	}
+	DEBUG_POINT("consensus_entries_given");
+}
+
+static uint32
+winner_of(const RepRaftAction *a)
+{
+	const RepRaftEntry *e;
+
+	if (a->verdict != REP_VERDICT_CONFLICT)
+		return 0;
+	e = rep_raft_entry_at(raft, a->index);
+	return e == NULL ? 0 : e->stamp.stream.node;
+}
+
+static void
+act(const RepRaftAction *a)
+{
+	if (a->persist > given)
+		given = a->persist;
+	switch (a->type)
+	{
+		case REP_ACT_PERSIST_STATE:
+			consensus_store_state(a->term, a->vote);
+			break;
+		case REP_ACT_PERSIST_ENTRIES:
+			act_entries(a);
+			break;
+		case REP_ACT_PERSIST_BASE:
+			consensus_store_base(a->base, a->install);
+			break;
+		case REP_ACT_SEND:
+			act_send(a);
+			break;
+		case REP_ACT_COMMIT:
+			act_commit(a);
+			break;
+		case REP_ACT_READ_READY:
+			consensus_desk_read_ready(a->id, a->index);
+			break;
+		case REP_ACT_READ_FAILED:
+			consensus_desk_read_failed(a->id);
+			break;
+		case REP_ACT_VERDICT:
+			consensus_desk_verdict(a, winner_of(a));
+			break;
+		case REP_ACT_DROP:
+			consensus_payload_drop(a->stamp);
+			break;
+		case REP_ACT_LEADER:
+			leader_news = true;
+			if (a->node != 0)
+				ereport(LOG, (errmsg("causaldb: node %u leads the strong log in term " UINT64_FORMAT,
+									 a->node, a->term)));
+			break;
+		case REP_ACT_INSTALL:
+		case REP_ACT_CHANGE_DONE:
+			break;
+	}
+}
+
+void
+consensus_engine_step(RepRaftEvent *ev, bool more)
+{
+	RepRaftActions actions;
+
+	ev->now_ms = consensus_engine_now_ms();
+	ev->wall_ms = clock_wall_ms();
+	ev->more = more;
+	rep_arena_reset(&arena);
+	if (!rep_raft_step(raft, ev, &arena, &actions))
+		elog(ERROR, "causaldb: the strong engine's arena is too small");
+	for (uint32 i = 0; i < actions.n; i++)
+		act(&actions.items[i]);
+	MemoryContextReset(message_context);
+}
+
+void
+consensus_engine_settle(void)
+{
+	while (consensus_store_open_batch())
+	{
+		RepRaftEvent ev = { .type = REP_EV_PERSISTED };
+
+		DEBUG_POINT("consensus_before_sync");
+		consensus_store_commit();
+		MemoryContextSwitchTo(message_context);
+		DEBUG_POINT("consensus_after_sync");
+		durable = given;
+		release();
+		ev.id = durable;
+		consensus_engine_step(&ev, false);
+	}
+	consensus_payload_durable(pg_atomic_read_u64(&node->strong.commit));
+}
+
+/* ------------------------------------------------------------ receiving */
+
+static bool
+decode(const void *bytes, size_t len, RepRaftPacket *p)
+{
+	/* a message is small but for what its entries write */
+	for (size_t room = 256 * 1024; room <= 64 * 1024 * 1024; room *= 16)
+	{
+		RepArena a;
+
+		rep_arena_init(&a,
+					   MemoryContextAllocHuge(message_context, room), room);
+		if (rep_raft_packet_decode(bytes, len, &a, p))
+			return true;
+		if (!a.full)
+			return false;
+	}
+	return false;
+}
+
+void
+consensus_engine_take(const void *bytes, size_t len)
+{
+	RepRaftPacket p;
+	RepRaftEvent ev = { .type = REP_EV_MESSAGE, .message = &p.message };
+	RepRaftStatus status;
+
+	if (!decode(bytes, len, &p) || p.cluster != node->cluster)
+		return; /* the receiving backend has checked it */
+	for (uint32 i = 0; i < p.message.nentries; i++)
+	{
+		const RepRaftEntry *e = &p.message.entries[i];
+
+		if (e->payload_size > 0)
+			(void) consensus_payload_put(e->stamp, p.payloads[i],
+										 e->payload_size);
+	}
+	consensus_engine_step(&ev, true);
+	rep_raft_status(raft, &status);
+	if (status.role != REP_RAFT_LEADER)
+		consensus_payload_sweep();
+}

@@ -1,0 +1,36 @@
+/*
+ * consensus_engine.h
+ *		The host of the strong engine: hands it events, carries its actions
+ *		out.
+ *
+ * Invariants (the host's duties of replicator/raft.h)
+ * 1. What a message or a commit rests on is durable before it leaves.
+ * 2. An error while writing the log ends the process: what it had in memory
+ *	  is forgotten, as by a crash, and the next one begins from the tables. A
+ *	  node that cannot write thus neither leads nor votes.
+ */
+#ifndef CAUSALDB_CONSENSUS_ENGINE_H
+#define CAUSALDB_CONSENSUS_ENGINE_H
+
+#include "raft.h"
+
+#include "shmem.h"
+
+/* From the tables; `applied` is what this node's tables show. */
+extern void consensus_engine_start(NodeShared *node);
+/* One event. now_ms and wall_ms are filled in; `more` follows at once. */
+extern void consensus_engine_step(RepRaftEvent *ev, bool more);
+/* A packet of a peer, untrusted. */
+extern void consensus_engine_take(const void *bytes, size_t len);
+/* Makes durable what was given, sends what waited for it, until nothing is. */
+extern void consensus_engine_settle(void);
+extern const RepRaft *consensus_engine(void);
+extern uint64 consensus_engine_now_ms(void);
+/* Time between heartbeats from now on. */
+extern void consensus_engine_set_heartbeat(uint32 ms);
+/* The leader changed since the last call. */
+extern bool consensus_engine_leader_news(void);
+/* The entry at index writes rows; false if it is not known to. */
+extern bool consensus_engine_is_write(uint64 index);
+
+#endif

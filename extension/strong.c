@@ -1,0 +1,163 @@
+/*
+ * strong.c
+ *		See strong.h.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/latch.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#include "errors.h"
+#include "shmem.h"
+#include "strong.h"
+
+/* a lost wake-up costs no more than */
+#define LOOK_MS 100
+
+static uint64 last_serial = 0; /* of this process's questions */
+
+bool
+strong_in_use(void)
+{
+	NodeShared *node;
+
+	if (!shmem_available())
+		return false;
+	node = shmem_find_node(MyDatabaseId);
+	return node != NULL && pg_atomic_read_u32(&node->strong.used) != 0;
+}
+
+uint64
+strong_applied(void)
+{
+	return pg_atomic_read_u64(&shmem_node()->strong.applied);
+}
+
+static void
+pg_attribute_noreturn() no_leader(void)
+{
+	ereport(ERROR,
+			(errcode(ERRORS_NO_QUORUM),
+			 errmsg("no leader of the strong log is known to this node"),
+			 errdetail("A majority of the cluster's nodes must be up and "
+					   "reach each other."),
+			 errhint("Look at causaldb.strong_status and causaldb.peers. "
+					 "Eventual columns can be read and written all the "
+					 "same.")));
+}
+
+static void
+give_up(StrongShared *strong, StrongRead *read)
+{
+	LWLockAcquire(&strong->lock, LW_EXCLUSIVE);
+	read->state = STRONG_READ_NONE;
+	LWLockRelease(&strong->lock);
+}
+
+/* Waits for the latch or the end of the time; false when that is over. */
+static bool
+wait_until(TimestampTz end)
+{
+	long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
+
+	if (left <= 0)
+		return false;
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 Min(left, LOOK_MS), PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	return true;
+}
+
+static StrongReadState
+ask(NodeShared *node, StrongRead *read, TimestampTz end)
+{
+	StrongShared *strong = &node->strong;
+
+	LWLockAcquire(&strong->lock, LW_EXCLUSIVE);
+	read->serial = ++last_serial;
+	read->index = 0;
+	read->state = STRONG_READ_WANTED;
+	LWLockRelease(&strong->lock);
+	pg_atomic_write_u32(&strong->wanted, 1);
+	shmem_wake_consensus(node);
+	while (read->state == STRONG_READ_WANTED ||
+		   read->state == STRONG_READ_ASKED)
+		if (!wait_until(end))
+			break;
+	pg_read_barrier();
+	return read->state;
+}
+
+uint64
+strong_read_index(int timeout_ms)
+{
+	NodeShared *node = shmem_node();
+	StrongRead *read = &shmem_my_slot()->read;
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+												  timeout_ms);
+	volatile StrongReadState state = STRONG_READ_NONE;
+
+	if (pg_atomic_read_u32(&node->strong.leader) == 0)
+		no_leader();
+	PG_TRY();
+	{
+		state = ask(node, read, end);
+	}
+	PG_CATCH();
+	{
+		give_up(&node->strong, read);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	if (state == STRONG_READ_READY)
+		return read->index;
+	give_up(&node->strong, read);
+	if (pg_atomic_read_u32(&node->strong.leader) == 0)
+		no_leader();
+	ereport(ERROR,
+			(errcode(ERRORS_NO_QUORUM),
+			 errmsg("strong read got no answer from the leader in %d ms",
+					timeout_ms),
+			 errdetail("A majority of the cluster's nodes must confirm who "
+					   "leads."),
+			 errhint("Look at causaldb.strong_status and causaldb.peers, or "
+					 "raise causaldb.strong_timeout.")));
+}
+
+void
+strong_wait_applied(uint64 index, int timeout_ms)
+{
+	StrongShared *strong = &shmem_node()->strong;
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+												  timeout_ms);
+	bool late = false;
+
+	if (pg_atomic_read_u64(&strong->applied) >= index)
+		return;
+	ConditionVariablePrepareToSleep(&strong->applied_cv);
+	while (!late && pg_atomic_read_u64(&strong->applied) < index)
+	{
+		long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
+
+		if (left <= 0)
+			late = true;
+		else
+			(void) ConditionVariableTimedSleep(&strong->applied_cv,
+											   Min(left, LOOK_MS),
+											   PG_WAIT_EXTENSION);
+	}
+	ConditionVariableCancelSleep();
+	if (!late)
+		return;
+	ereport(ERROR,
+			(errcode(ERRORS_NO_QUORUM),
+			 errmsg("this node did not apply strong writes up to " UINT64_FORMAT " in %d ms",
+					index, timeout_ms),
+			 errdetail("It has applied them up to " UINT64_FORMAT ".",
+					   pg_atomic_read_u64(&strong->applied)),
+			 errhint("Look at causaldb.stalled, causaldb.apply_waits and "
+					 "causaldb.streams for what they wait for.")));
+}
