@@ -466,12 +466,14 @@ run_lane(int s)
 					return false;
 				if (in_group >= limit)
 					return true;
-				if ((lane->marked || careful > 0) && in_group > 0)
+				if ((lane->marked || careful > 0 || incoming.nchunks > 0) && in_group > 0)
 					return true; /* alone, after what is open */
 				if (!mark_try(s))
 					return false;
 				apply_one(s);
-				if (effects.ends_group || lane->marked)
+				/* the server remembers each row that one local transaction writes
+				 * twice; a large one has no other after it */
+				if (effects.ends_group || lane->marked || incoming.nchunks > 0)
 					return true;
 				break;
 		}

@@ -91,9 +91,17 @@ foreach my $n ($small, 3 * $small)
 	my ($receiver) = $b->run("SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND application_name LIKE 'causaldb sender%'");
 
 	push @peaks, [ peak([ $sender, $receiver, $apply ], sub {
+		# all three are there before the first is applied
+		my $holder = $b->session;
+		my $chunks = 'SELECT count(*) FROM causaldb.log_chunk';
+
+		$holder->query_safe('BEGIN; LOCK TABLE tagged');
 		$a->run("INSERT INTO tagged SELECT g, g FROM generate_series(1, $n) g");
 		$a->run('UPDATE tagged SET v = v + 1');
 		$a->run('DELETE FROM tagged');
+		$b->wait_sql($chunks, $a->run($chunks));
+		$holder->query_safe('COMMIT');
+		$holder->quit;
 		converge($a, $b);
 	}) ];
 }
