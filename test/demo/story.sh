@@ -296,12 +296,19 @@ watch_banks()
 # SIGKILL, as when power fails; returns when no process of the server is left.
 kill_server()
 {
-	local pid
+	local pid _
 	pid=$(head -n 1 "$home/node$1/postmaster.pid")
 	kill -KILL "$pid"
 	until ! ls -l /proc/[0-9]*/cwd 2>/dev/null | grep -qF " -> $home/node$1"; do
 		breathe
 	done
+	# Where nobody collects the dead (a container without an init), a new server
+	# would take this one for alive by its number.
+	for _ in {1..20}; do
+		kill -0 "$pid" 2>/dev/null || return 0
+		breathe
+	done
+	rm -f "$home/node$1/postmaster.pid"
 }
 
 bank()
