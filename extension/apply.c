@@ -62,6 +62,7 @@
 #include "streams.h"
 #include "target.h"
 #include "unseen.h"
+#include "wall.h"
 
 #define IDLE_MS 1000
 #define STALLED_LOOK_MS 100
@@ -85,32 +86,6 @@ static MemoryContext pass_context;
 
 /* ------------------------------------------------------------ what blocks */
 
-static void
-show_blocked(int s, uint64 at, RepStreamId waits_for, uint64 upto, bool stalled)
-{
-	StreamSlot *slot = &node->streams[s];
-
-	if (slot->blocked_at == at && slot->stalled == stalled && slot->waits_upto == upto &&
-		slot->waits_for.boot == waits_for.boot)
-		return;
-	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
-	if (slot->blocked_at != at || slot->waits_for.boot != waits_for.boot || slot->waits_upto != upto)
-		slot->waits_since = GetCurrentTimestamp();
-	slot->blocked_at = at;
-	slot->waits_for = waits_for;
-	slot->waits_upto = upto;
-	slot->stalled = stalled;
-	LWLockRelease(&node->lock);
-}
-
-static void
-show_free(int s)
-{
-	RepStreamId none = {0, 0};
-
-	show_blocked(s, 0, none, 0, false);
-}
-
 /* All that deps name is applied (invariant 1); else shows what is missing. */
 static bool
 is_deliverable(const Incoming *t)
@@ -122,14 +97,14 @@ is_deliverable(const Incoming *t)
 		return true;
 	if (t->stranger.node != 0)
 	{
-		show_blocked(t->slot, t->stamp.hlc, t->stranger, t->stranger_at, false);
+		lane_show_blocked(t->slot, t->stamp.hlc, t->stranger, t->stranger_at, false);
 		return false;
 	}
 	/* our own stream is applied by being written */
 	lane_applied[node->own_slot] = PG_UINT64_MAX;
 	if (rep_causal_ready(lane_applied, pg_atomic_read_u32(&node->nstreams), &d, &wait))
 		return true;
-	show_blocked(t->slot, t->stamp.hlc, node->streams[wait.slot].id, wait.position, false);
+	lane_show_blocked(t->slot, t->stamp.hlc, node->streams[wait.slot].id, wait.position, false);
 	return false;
 }
 
@@ -256,7 +231,7 @@ commit_group(void)
 			lane->stalled = lane->marked = false;
 			lane->retries = lane->unique_retries = 0;
 		}
-		show_free(s);
+		lane_show_free(s);
 	}
 	if (wrote && effects.members)
 	{
@@ -290,8 +265,8 @@ stall(int s, uint64 position, const ErrorData *error)
 	stall_record(node->streams[s].local_id, position, error, apply_transaction_relation());
 	lane->stalled = lane->marked = true;
 	lane->retries++;
-	lane->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay);
-	show_blocked(s, position, (RepStreamId){0, 0}, 0, true);
+	lane->retry_at = TimestampTzPlusMilliseconds(wall_timer(), delay);
+	lane_show_blocked(s, position, (RepStreamId){0, 0}, 0, true);
 }
 
 /* The group has failed; decides how it goes on. */
@@ -382,7 +357,7 @@ mark_try(int s)
 	if (incoming.aside)
 		return true;
 	stall(s, incoming.stamp.hlc, stall_crash_error(crashes));
-	lane->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), guc_stall_retry_max);
+	lane->retry_at = TimestampTzPlusMilliseconds(wall_timer(), guc_stall_retry_max);
 	return false;
 }
 
@@ -421,6 +396,29 @@ apply_one(int s)
 }
 
 /*
+ * An interval's end, alone: an error if it is too far ahead of our clock to be
+ * believed, else it ends what such an error had begun.
+ */
+static void
+pass_stalled_end(int s, uint64 end)
+{
+	current = s;
+	incoming.slot = s;
+	incoming.stamp.stream = node->streams[s].id;
+	incoming.stamp.hlc = end;
+	apply_transaction_check_skew(node->streams[s].id.node, end);
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	stall_clear(node->streams[s].local_id, end);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(pass_context);
+	lanes[s].stalled = lanes[s].marked = false;
+	lanes[s].retries = 0;
+	current = -1;
+}
+
+/*
  * Applies of one lane what can be applied now. True if the group is full or
  * must be committed.
  */
@@ -431,7 +429,7 @@ run_lane(int s)
 	uint64 end;
 	const RepMark *mark;
 
-	if (lane->stalled && GetCurrentTimestamp() < lane->retry_at)
+	if (lane->stalled && wall_timer() < lane->retry_at)
 		return false;
 	for (;;)
 	{
@@ -448,6 +446,12 @@ run_lane(int s)
 					incoming.slot = s;
 					incoming.stamp.hlc = end;
 					refuse_fork(s, mark);
+				}
+				if (apply_transaction_skewed(end) || lane->marked)
+				{
+					if (in_group > 0)
+						return true;
+					pass_stalled_end(s, end);
 				}
 				lane->applied = Max(lane->applied, end);
 				lane_applied[s] = lane->applied;
@@ -528,7 +532,7 @@ static void
 complain_of_streams(void)
 {
 	static TimestampTz last = 0;
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = wall_timer();
 
 	if (!TimestampDifferenceExceeds(last, now, 60000))
 		return;
@@ -628,7 +632,7 @@ static void
 keep_house(void)
 {
 	static TimestampTz last = 0;
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = wall_timer();
 
 	if (!TimestampDifferenceExceeds(last, now, PERSIST_MS))
 		return;
@@ -661,7 +665,7 @@ hasten_retries(void)
 	for (s = 0; s < (int) pg_atomic_read_u32(&node->nstreams); s++)
 		if (lanes[s].stalled)
 		{
-			lanes[s].retry_at = GetCurrentTimestamp();
+			lanes[s].retry_at = wall_timer();
 			lanes[s].retries = 0;
 		}
 }
@@ -860,6 +864,7 @@ causaldb_apply_main(Datum database)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
+			hasten_retries(); /* another max_clock_skew may be what helps */
 		}
 		ResetLatch(MyLatch);
 		busy = take_frames();

@@ -25,6 +25,7 @@
 #include "streams.h"
 #include "tags.h"
 #include "target.h"
+#include "wall.h"
 #include "wire.h"
 
 static NodeShared *node;
@@ -242,18 +243,27 @@ insert_log_row(const Incoming *t)
 					 t->payload, t->payload_len);
 }
 
-/* Rows stamped by a clock that is far ahead wait until ours has caught up. */
-static void
-check_skew(const Incoming *t)
+/* What does not move our clock does no harm, whatever the time is. */
+bool
+apply_transaction_skewed(uint64 hlc)
 {
-	int64 ahead = (int64) rep_hlc_to_ms(t->stamp.hlc) - (int64) clock_wall_ms();
+	return hlc > clock_read(node) && hlc > rep_hlc_from_ms(wall_ms() + guc_max_clock_skew);
+}
 
-	if (ahead > guc_max_clock_skew)
+void
+apply_transaction_check_skew(uint32 writer, uint64 hlc)
+{
+	int64 ahead = (int64) rep_hlc_to_ms(hlc) - (int64) wall_ms();
+
+	if (apply_transaction_skewed(hlc))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the clock of node %u is " INT64_FORMAT " ms ahead", t->stamp.stream.node, ahead),
+				 errmsg("the clock of node %u is " INT64_FORMAT " ms ahead", writer, ahead),
 				 errdetail("causaldb.max_clock_skew is %d ms.", guc_max_clock_skew),
-				 errhint("Correct the clocks. The transaction is applied when this node's clock has caught up, or when causaldb.max_clock_skew allows it.")));
+				 errhint("The stream goes on when this node's clock has caught up; if it is this one that is wrong, correct it. "
+						 "To let the stream in at once, type on every node: ALTER SYSTEM SET causaldb.max_clock_skew = '" INT64_FORMAT " s'; SELECT pg_reload_conf(); "
+						 "From then on what these nodes write is stamped that far ahead, too.",
+						 Min(ahead / 1000 + 60, INT_MAX / 1000))));
 }
 
 void
@@ -267,7 +277,7 @@ apply_transaction(const Incoming *t, uint64 *chain, ApplyEffects *effects)
 	at_descriptor = NULL;
 	error_context_stack = &callback;
 
-	check_skew(t);
+	apply_transaction_check_skew(t->stamp.stream.node, t->stamp.hlc);
 	PushActiveSnapshot(GetLatestSnapshot());
 	*chain = rep_chain_link(*chain, t->stamp, &t->deps, t->payload, t->payload_len);
 	if (t->nchunks > 0)

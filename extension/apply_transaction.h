@@ -24,4 +24,9 @@ extern void apply_transaction_init(NodeShared *node);
 extern void apply_transaction(const Incoming *t, uint64 *chain, ApplyEffects *effects);
 extern const char *apply_transaction_relation(void);
 
+/* So far ahead of our clock that it must not be observed: see skew.h. */
+extern bool apply_transaction_skewed(uint64 hlc);
+/* The same as an error, 55000, naming the node that wrote it. */
+extern void apply_transaction_check_skew(uint32 writer, uint64 hlc);
+
 #endif

@@ -42,6 +42,7 @@
 #include "shmem.h"
 #include "store.h"
 #include "tags_check.h"
+#include "wall.h"
 
 /* namespace of our own among advisory locks; SQL uses 1 and 2 */
 #define LOCAL_HISTORY_LOCK 0xCD01
@@ -85,7 +86,7 @@ local_position(void)
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, LOCAL_HISTORY_LOCK);
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 	last = store_last_position(0, SnapshotSelf);
-	now = rep_hlc_from_ms(clock_wall_ms());
+	now = rep_hlc_from_ms(wall_ms());
 	return Max(last + 1, now);
 }
 
@@ -602,6 +603,8 @@ causaldb_capture(PG_FUNCTION_ARGS)
 	r = catalog_relation(RelationGetRelid(data->tg_relation));
 	if (r == NULL)
 		return PointerGetDatum(NULL);
+	if (!capture_buffer_pending() && shmem_available())
+		clock_begin_write();
 	begin_capture();
 	if (TRIGGER_FIRED_FOR_ROW(data->tg_event))
 		capture_row(r, data);

@@ -454,6 +454,41 @@ CREATE FUNCTION causaldb.stream_status(
 	AS 'MODULE_PATHNAME', 'causaldb_stream_status';
 COMMENT ON FUNCTION causaldb.stream_status() IS 'shared state of streams, raw';
 
+CREATE FUNCTION causaldb.clock_status(
+	OUT now_ms int8, OUT wall_ahead_ms int8, OUT refused text, OUT refused_since timestamptz,
+	OUT trust text, OUT hlc int8, OUT mark int8)
+	RETURNS SETOF record
+	LANGUAGE C VOLATILE STRICT PARALLEL SAFE ROWS 1
+	AS 'MODULE_PATHNAME', 'causaldb_clock_status';
+COMMENT ON FUNCTION causaldb.clock_status() IS 'shared state of this server''s clock, raw';
+
+CREATE FUNCTION causaldb.accept_clock() RETURNS text
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'causaldb_accept_clock';
+COMMENT ON FUNCTION causaldb.accept_clock() IS
+	'takes this server''s wall clock as right: follows it although it has jumped, and lets this node write although its peers have another time';
+REVOKE ALL ON FUNCTION causaldb.accept_clock() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION causaldb.accept_clock() TO causaldb_admin;
+
+CREATE VIEW causaldb.clock AS
+	SELECT pg_catalog.to_timestamp(c.now_ms / 1000.0) AS "time",
+		pg_catalog.to_timestamp((c.now_ms + c.wall_ahead_ms) / 1000.0) AS wall,
+		c.wall_ahead_ms * interval '1 ms' AS wall_ahead,
+		c.refused,
+		c.refused_since,
+		c.trust,
+		c.hlc,
+		causaldb.position_time(c.hlc) AS hlc_time,
+		causaldb.position_time(c.mark) AS mark_time
+	FROM causaldb.clock_status() c;
+COMMENT ON VIEW causaldb.clock IS 'this server''s clock, as its nodes take it';
+COMMENT ON COLUMN causaldb.clock."time" IS 'what this server''s nodes go by; it follows the wall clock unless that is refused';
+COMMENT ON COLUMN causaldb.clock.wall IS 'the wall clock';
+COMMENT ON COLUMN causaldb.clock.refused IS 'why the wall clock is not followed, since then; NULL where it is';
+COMMENT ON COLUMN causaldb.clock.trust IS
+	'waiting until peers are asked; trusted; alone: trusted as no peer could be reached; refused: too far from all peers, so writes are refused';
+COMMENT ON COLUMN causaldb.clock.hlc IS 'the largest stamp given or observed here';
+COMMENT ON COLUMN causaldb.clock.mark_time IS 'the durable mark, at which the next start begins';
+
 CREATE VIEW causaldb.nodes AS
 	SELECT n.id,
 		n.name,
@@ -759,8 +794,8 @@ REVOKE ALL ON ALL TABLES IN SCHEMA causaldb FROM PUBLIC;
 GRANT SELECT ON causaldb.tags TO PUBLIC;
 GRANT SELECT ON causaldb.history, causaldb.conflicts, causaldb.lost_found TO causaldb_admin;
 
-GRANT SELECT ON causaldb.nodes, causaldb.peers, causaldb.streams, causaldb.apply_waits, causaldb.stalled,
-	causaldb.strong_status TO PUBLIC;
+GRANT SELECT ON causaldb.clock, causaldb.nodes, causaldb.peers, causaldb.streams, causaldb.apply_waits,
+	causaldb.stalled, causaldb.strong_status TO PUBLIC;
 -- what join_cluster copies from a node
 GRANT SELECT ON causaldb.local_node, causaldb.node, causaldb.stream, causaldb.descriptor, causaldb.log,
 	causaldb.log_chunk, causaldb.tag, causaldb.tag_column, causaldb.grave TO causaldb_admin;

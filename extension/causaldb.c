@@ -15,6 +15,7 @@
 #include "shmem.h"
 #include "step_aside.h"
 #include "supervisor.h"
+#include "wall.h"
 
 PG_MODULE_MAGIC;
 
@@ -33,6 +34,7 @@ _PG_init(void)
 	if (process_shared_preload_libraries_in_progress)
 	{
 		shmem_init();
+		wall_init();
 		supervisor_init();
 		step_aside_init();
 	}

@@ -15,7 +15,6 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "access/transam.h"
@@ -32,21 +31,22 @@
 #include "debug_point.h"
 #include "guc.h"
 #include "identity.h"
+#include "skew.h"
+#include "wall.h"
 
 #define MARK_FOLDER "causaldb"
-/* how far ahead of the wall clock, and at least of our own, the mark is set */
-#define RESERVE_MS 10000
+/*
+ * How far ahead of the time, and at least of our own clock, the mark is set.
+ * A start begins there and must not be too far ahead for its peers.
+ */
+#define RESERVE_MS Max(500, Min(10000, guc_max_clock_skew / 2))
 #define RESERVE_BEYOND_MS 200
 /* it is set anew when it is no further ahead than this */
-#define REFILL_MS 2000
+#define REFILL_MS (RESERVE_MS / 5)
 #define REFILL_BEYOND_MS 50
-
-/* a wrong wall clock, for tests */
-#ifdef CAUSALDB_TESTING
-#define CLOCK_OFFSET guc_clock_offset
-#else
-#define CLOCK_OFFSET 0
-#endif
+/* a server that has just started is waited for, so often and long */
+#define NAPS 1000
+#define NAP_MS 10
 
 static ClockStamp stamp; /* of this process's transaction */
 static bool stamped = false; /* a slot of ours is published */
@@ -57,13 +57,16 @@ static bool callback_registered = false;
 static uint64 early_position = 0; /* the wrong stamp of a broken build */
 #endif
 
-uint64
-clock_wall_ms(void)
+/*
+ * The time to stamp by: 0 while this node's is not known to be the cluster's
+ * (skew.h), so that its clock counts on from its mark.
+ */
+static uint64
+trusted_ms(NodeShared *node)
 {
-	struct timespec now;
+	Trust trust = pg_atomic_read_u32(&node->trust);
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64) now.tv_sec * 1000 + now.tv_nsec / 1000000 + CLOCK_OFFSET;
+	return trust == TRUST_GIVEN || trust == TRUST_ALONE ? wall_ms() : 0;
 }
 
 /* ------------------------------------------------------------ the mark */
@@ -135,9 +138,11 @@ mark_store(NodeShared *node, uint64 mark)
 }
 
 static uint64
-ahead(uint64 hlc, int of_wall_ms, int of_hlc_ms)
+ahead(NodeShared *node, uint64 hlc, int of_time_ms, int of_hlc_ms)
 {
-	return Max(rep_hlc_from_ms(clock_wall_ms() + of_wall_ms), hlc + rep_hlc_from_ms(of_hlc_ms));
+	uint64 now = trusted_ms(node);
+
+	return Max(now ? rep_hlc_from_ms(now + of_time_ms) : 0, hlc + rep_hlc_from_ms(of_hlc_ms));
 }
 
 /*
@@ -149,7 +154,7 @@ static void
 mark_reserve(NodeShared *node, uint64 hlc)
 {
 	uint64 mark = pg_atomic_read_u64(&node->mark);
-	uint64 refill = ahead(hlc, REFILL_MS, REFILL_BEYOND_MS);
+	uint64 refill = ahead(node, hlc, REFILL_MS, REFILL_BEYOND_MS);
 
 	if (refill <= mark)
 		return;
@@ -163,7 +168,7 @@ mark_reserve(NodeShared *node, uint64 hlc)
 	mark = pg_atomic_read_u64(&node->mark);
 	if (refill > mark)
 	{
-		mark = ahead(hlc, RESERVE_MS, RESERVE_BEYOND_MS);
+		mark = ahead(node, hlc, RESERVE_MS, RESERVE_BEYOND_MS);
 		mark_store(node, mark);
 		pg_atomic_write_u64(&node->mark, mark);
 	}
@@ -173,12 +178,20 @@ mark_reserve(NodeShared *node, uint64 hlc)
 void
 clock_open(NodeShared *node, uint64 above)
 {
-	uint64 start = rep_hlc_from_ms(clock_wall_ms());
+	uint64 start = above;
 
-	/* A shared clock that runs already is above the mark it began at. */
+	/*
+	 * A shared clock that runs already is above the mark it began at. Without
+	 * a mark the wall clock alone is above all that was ever shown.
+	 */
 	if (pg_atomic_read_u64(&node->hlc) == 0)
-		start = Max(start, mark_load(node));
-	start = Max(start, above);
+	{
+		uint64 mark = mark_load(node);
+
+		start = Max(start, mark ? mark : rep_hlc_from_ms(wall_ms()));
+	}
+	node->opened_at = wall_boot_ms();
+	start = Max(start, rep_hlc_from_ms(trusted_ms(node)));
 	mark_reserve(node, start);
 	shmem_max_u64(&node->hlc, start);
 }
@@ -195,11 +208,11 @@ static uint64
 tick(NodeShared *node)
 {
 	uint64 last = pg_atomic_read_u64(&node->hlc);
-	uint64 wall = clock_wall_ms();
+	uint64 now = trusted_ms(node);
 	uint64 next;
 
 	do
-		next = rep_hlc_next(last, wall);
+		next = rep_hlc_next(last, now);
 	while (!pg_atomic_compare_exchange_u64(&node->hlc, &last, next));
 	return next;
 }
@@ -302,13 +315,26 @@ clock_state(NodeShared *node)
 		uint32 unknown = NODE_UNKNOWN;
 
 		if (id.node == 0)
+		{
+			/* nobody to compare with */
+			pg_atomic_write_u32(&node->trust, TRUST_GIVEN);
 			clock_open(node, 0);
+		}
 		(void) pg_atomic_compare_exchange_u32(&node->state, &unknown,
 											  id.node ? NODE_OPENING : NODE_LOCAL);
 		if (id.node)
 			shmem_wake_supervisor();
 	}
 	return pg_atomic_read_u32(&node->state);
+}
+
+static void
+nap(void)
+{
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 NAP_MS, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
 }
 
 /* Waits some seconds for the workers of a server that has just started. */
@@ -318,15 +344,43 @@ wait_open(NodeShared *node)
 	NodeState state = clock_state(node);
 	int tries;
 
-	for (tries = 0; state == NODE_OPENING && tries < 1000; tries++)
+	for (tries = 0; state == NODE_OPENING && tries < NAPS; tries++)
 	{
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 10, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
+		nap();
 		state = clock_state(node);
 	}
 	return state;
+}
+
+void
+clock_begin_write(void)
+{
+	NodeShared *node = shmem_node();
+	NodeState state;
+	int tries;
+
+	if (likely(pg_atomic_read_u32(&node->trust) == TRUST_GIVEN))
+		return;
+	state = wait_open(node);
+	if (state != NODE_OPEN && state != NODE_LOCAL)
+		refuse(node, state);
+	for (tries = 0; pg_atomic_read_u32(&node->trust) == TRUST_WAITING && tries < NAPS; tries++)
+		nap();
+	switch ((Trust) pg_atomic_read_u32(&node->trust))
+	{
+		case TRUST_GIVEN:
+		case TRUST_ALONE:
+			break;
+		case TRUST_WAITING:
+			refuse(node, NODE_OPENING);
+			break;
+		case TRUST_REFUSED:
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("this node takes no writes to tagged tables, as its clock is not the cluster's"),
+					 errdetail("%s", skew_detail(node)),
+					 errhint("Correct the clock of this server. If it is right, type SELECT causaldb.accept_clock();")));
+	}
 }
 
 /* ------------------------------------------------------------ commit */
@@ -354,7 +408,7 @@ clock_unique(NodeShared *node, int bits)
 	last = pg_atomic_read_u64(&node->last_unique);
 	do
 	{
-		uint64 ms = Max(clock_wall_ms(), rep_hlc_to_ms(clock_read(node)));
+		uint64 ms = Max(trusted_ms(node), rep_hlc_to_ms(clock_read(node)));
 
 		next = Max(last + 1, ms << bits);
 		/* the next start begins at the mark, above this millisecond */
@@ -376,7 +430,7 @@ clock_precommit(void)
 		refuse(node, state);
 
 	/* may wait for the disk, so before the slot holds closed() back */
-	mark_reserve(node, rep_hlc_next(clock_read(node), clock_wall_ms()));
+	mark_reserve(node, rep_hlc_next(clock_read(node), trusted_ms(node)));
 
 	stamped = true;
 	if (!BREAK("no_closed_rule"))

@@ -32,6 +32,13 @@ typedef struct ClockStamp
 extern void clock_init(void);
 
 /*
+ * Before a transaction's first row. Waits while this start's clock has not
+ * been compared with the peers'. Errors: 55000 when the node is not ready, is
+ * fenced, or its clock is not the cluster's.
+ */
+extern void clock_begin_write(void);
+
+/*
  * Publishes this transaction, reads its deps and stamps it. Call at
  * PRE_COMMIT, once, when all rows are written; then log it. Valid until the
  * next call in this process. Errors: 55000 when the node is not ready or
@@ -55,9 +62,11 @@ extern uint64 clock_closed(NodeShared *node);
 extern uint64 clock_read(NodeShared *node);
 /* Takes a position of a peer into account. Precedes raising `started`. */
 extern void clock_observe(NodeShared *node, uint64 hlc);
-extern uint64 clock_wall_ms(void);
 
-/* Makes the shared clock of this database start above all it ever showed. */
+/*
+ * Makes the shared clock of this database start above all it ever showed. The
+ * time of day counts only where this node is trusted with it (skew.h).
+ */
 extern void clock_open(NodeShared *node, uint64 above);
 
 /*

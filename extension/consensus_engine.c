@@ -24,6 +24,7 @@
 #include "guc.h"
 #include "store.h"
 #include "streams.h"
+#include "wall.h"
 
 /* tickets of one start: more than a process asks in its life */
 #define TICKET_BITS 40
@@ -368,7 +369,7 @@ consensus_engine_step(RepRaftEvent *ev, bool more)
 	RepRaftActions actions;
 
 	ev->now_ms = consensus_engine_now_ms();
-	ev->wall_ms = clock_wall_ms();
+	ev->wall_ms = wall_ms();
 	ev->more = more;
 	rep_arena_reset(&arena);
 	if (!rep_raft_step(raft, ev, &arena, &actions))

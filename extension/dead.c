@@ -14,6 +14,7 @@
 #include "debug_point.h"
 #include "target.h"
 #include "unseen.h"
+#include "wall.h"
 
 /* longest wait for local commits with rows locked */
 #define PENDING_WAIT_MS 1000
@@ -63,7 +64,7 @@ wait_for_pending(void)
 	int n = clock_slots();
 	uint64 *before = palloc(sizeof(uint64) * n);
 	uint64 *now = palloc(sizeof(uint64) * n);
-	TimestampTz begin = GetCurrentTimestamp();
+	TimestampTz begin = wall_timer();
 	bool waits = true;
 
 	clock_read_pending(node, before);
@@ -77,7 +78,7 @@ wait_for_pending(void)
 			waits = before[i] != REP_NOT_PENDING && now[i] == before[i];
 		if (!waits)
 			break;
-		if (TimestampDifferenceExceeds(begin, GetCurrentTimestamp(), PENDING_WAIT_MS))
+		if (TimestampDifferenceExceeds(begin, wall_timer(), PENDING_WAIT_MS))
 			ereport(ERROR, (errcode(TARGET_YIELD), errmsg("apply waits for a local commit")));
 		CHECK_FOR_INTERRUPTS();
 		pg_usleep(100);

@@ -10,7 +10,7 @@
  * kill_postmaster, error, hang (until the setting changes); or name:delay:ms,
  * which widens a race at every arrival. `causaldb.break`
  * is a list of deliberate mistakes, each of which some test must catch, and
- * `causaldb.clock_offset` makes the wall clock wrong.
+ * `causaldb.clock_offset` and `causaldb.clock_drift` make the wall clock wrong.
  */
 #ifndef CAUSALDB_DEBUG_POINT_H
 #define CAUSALDB_DEBUG_POINT_H

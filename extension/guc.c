@@ -22,6 +22,7 @@ int guc_max_databases = 8;
 char *guc_debug_point = NULL;
 char *guc_break = NULL;
 int guc_clock_offset = 0;
+int guc_clock_drift = 0;
 #endif
 
 /* Defines all settings; called once, from _PG_init. */
@@ -29,9 +30,9 @@ void
 guc_init(void)
 {
 	DefineCustomIntVariable("causaldb.max_clock_skew",
-							"How far a peer's clock may be ahead of this node's.",
-							"A stream that is further ahead is stalled until our clock has caught up.",
-							&guc_max_clock_skew, 60000, 100, INT_MAX,
+							"How far clocks may be apart.",
+							"A stream that is further ahead of our clock is stalled until that has caught up; a wall clock that jumps further is not followed.",
+							&guc_max_clock_skew, 60000, 1000, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("causaldb.relay_delay",
 							"How long a peer's position in a stream stands still before this node relays it.",
@@ -67,8 +68,12 @@ guc_init(void)
 							   NULL, &guc_break, "", PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("causaldb.clock_offset",
 							"How far this server's wall clock is ahead of the machine's.",
-							NULL, &guc_clock_offset, 0, -3600000, 3600000,
+							NULL, &guc_clock_offset, 0, INT_MIN, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("causaldb.clock_drift",
+							"How many milliseconds this server's wall clock gains in a second.",
+							NULL, &guc_clock_drift, 0, -100000, 100000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
 #endif
 	MarkGUCPrefixReserved("causaldb");
 }

@@ -18,6 +18,7 @@
 #include "clock.h"
 #include "debug_point.h"
 #include "errors.h"
+#include "guc.h"
 #include "join.h"
 #include "local.h"
 #include "member.h"
@@ -25,6 +26,7 @@
 #include "schema_copy.h"
 #include "shadow_copy.h"
 #include "table_copy.h"
+#include "wall.h"
 
 #define CONNECT_TIMEOUT_MS 10000
 
@@ -172,6 +174,39 @@ check_source_database(Joiner *join)
 				 REMOTE_VALUE(rows, 0, 0))));
 }
 
+/*
+ * A clock that is wrong must not come into the cluster: what it stamps cannot
+ * be taken back.
+ */
+static void
+check_clock(Joiner *join)
+{
+	TimestampTz asked = wall_timer();
+	RemoteRows *rows = remote_query(
+		join->source, "SELECT now_ms FROM causaldb.clock_status()", 0, NULL);
+	int64 on_its_way = (wall_timer() - asked) / 1000;
+	uint64 ours = Max(wall_ms(), rep_hlc_to_ms(clock_read(shmem_node())));
+	int64 ahead;
+
+	if (rows->nrows != 1)
+		return; /* not preloaded there: it says so itself */
+	ahead =
+		(int64) (ours - strtoull(REMOTE_VALUE(rows, 0, 0), NULL, 10)) -
+		on_its_way / 2;
+	if (Abs(ahead) - on_its_way / 2 > guc_max_clock_skew)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg(
+				 "the clock of this server is not that of the cluster"),
+			 errdetail("It is " INT64_FORMAT
+					   " ms %s that of node %s; causaldb.max_clock_skew is %d ms.",
+					   Abs(ahead), ahead > 0 ? "ahead of" : "behind",
+					   join->source_node, guc_max_clock_skew),
+			 errhint(
+				 "Correct the clock that is wrong, type SELECT causaldb.accept_clock(); on its server, and join again.")));
+}
+
 static void
 ask_source(Joiner *join)
 {
@@ -204,6 +239,7 @@ ask_source(Joiner *join)
 	join->coordinator = REMOTE_VALUE(rows, 0, 1);
 	join->cluster = REMOTE_VALUE(rows, 0, 2);
 	join->coordinator_dsn = REMOTE_VALUE(rows, 0, 3);
+	check_clock(join);
 }
 
 /* ------------------------------------------------------------ tables */

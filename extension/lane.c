@@ -16,6 +16,7 @@
 #include "stall.h"
 #include "store.h"
 #include "streams.h"
+#include "wall.h"
 
 #define PERSIST_MS 1000
 
@@ -61,7 +62,7 @@ lane_persist(int s)
 					 .has_acks = acked->acked_at > 0};
 
 	streams_update(&row);
-	lane->persisted_at = GetCurrentTimestamp();
+	lane->persisted_at = wall_timer();
 	lane->persisted = lane->applied;
 }
 
@@ -99,11 +100,37 @@ lane_keep_mark(int s)
 	}
 }
 
+void
+lane_show_blocked(int s, uint64 at, RepStreamId waits_for, uint64 upto, bool stalled)
+{
+	StreamSlot *slot = &node->streams[s];
+
+	if (slot->blocked_at == at && slot->stalled == stalled && slot->waits_upto == upto &&
+		slot->waits_for.boot == waits_for.boot)
+		return;
+	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
+	if (slot->blocked_at != at || slot->waits_for.boot != waits_for.boot || slot->waits_upto != upto)
+		slot->waits_since = GetCurrentTimestamp();
+	slot->blocked_at = at;
+	slot->waits_for = waits_for;
+	slot->waits_upto = upto;
+	slot->stalled = stalled;
+	LWLockRelease(&node->lock);
+}
+
+void
+lane_show_free(int s)
+{
+	RepStreamId none = {0, 0};
+
+	lane_show_blocked(s, 0, none, 0, false);
+}
+
 /* Writes down positions that only heartbeats have moved. */
 void
 lane_persist_idle(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = wall_timer();
 	int n = (int) pg_atomic_read_u32(&node->nstreams);
 	bool began = false;
 	int s;

@@ -40,10 +40,10 @@ typedef struct Lane
 
 	bool stalled;
 	bool marked; /* its head has a row in causaldb.stall */
-	TimestampTz retry_at;
+	TimestampTz retry_at; /* wall_timer */
 	int retries;
 	int unique_retries;
-	TimestampTz persisted_at;
+	TimestampTz persisted_at; /* wall_timer */
 	uint64 persisted;
 } Lane;
 
@@ -59,6 +59,9 @@ extern void lane_start(int s, uint64 applied);
 extern void lane_pass_mark(int s, const RepMark *mark);
 /* It is about to be, or was, committed: the word counts. */
 extern void lane_keep_mark(int s);
+/* For causaldb.streams: its head at `at` waits for a stream, or is stalled. */
+extern void lane_show_blocked(int s, uint64 at, RepStreamId waits_for, uint64 upto, bool stalled);
+extern void lane_show_free(int s);
 /* Writes the lane's position down, in the caller's transaction. */
 extern void lane_persist(int s);
 /* Writes down positions that only heartbeats have moved. */

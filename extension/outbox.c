@@ -15,6 +15,7 @@
 #include "outbox.h"
 #include "store.h"
 #include "streams.h"
+#include "wall.h"
 
 /* room a frame needs besides its transactions and descriptors */
 #define HEAD_BYTES (REP_FRAME_HEADER + 256 + REP_MAX_VECTOR * 23)
@@ -331,6 +332,6 @@ outbox_next(NodeShared *node, int slot, OutboxCursor *c, uint64 upto, HTAB *know
 			c->unapplied[at] = head.to;
 			c->unapplied_len++;
 		}
-		c->sent_at = GetCurrentTimestamp();
+		c->sent_at = wall_timer();
 	}
 }

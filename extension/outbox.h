@@ -30,8 +30,8 @@ typedef struct OutboxCursor
 	uint64 applied; /* what the peer says it has applied */
 	uint64 taken; /* what it says it has received and kept */
 	int resends; /* since it last got further */
-	TimestampTz moved_at; /* applied moved, or there was nothing to send */
-	TimestampTz sent_at; /* of the last frame with transactions */
+	TimestampTz moved_at; /* applied moved, or there was nothing to send; wall_timer */
+	TimestampTz sent_at; /* of the last frame with transactions; wall_timer */
 
 	/* ends of frames the peer has not applied yet: a ring */
 	uint64 unapplied[OUTBOX_UNAPPLIED];

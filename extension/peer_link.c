@@ -13,6 +13,7 @@
 #include "utils/timestamp.h"
 
 #include "peer_link.h"
+#include "wall.h"
 
 #define CONNECT_TIMEOUT_MS 5000
 #define FIRST_RETRY_MS 100
@@ -77,7 +78,7 @@ peer_link_fail(PeerLink *link, const char *reason)
 	disconnect(link);
 	link->failures++;
 	link->state = LINK_DOWN;
-	link->next_try = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), Min(delay, LAST_RETRY_MS));
+	link->next_try = TimestampTzPlusMilliseconds(wall_timer(), Min(delay, LAST_RETRY_MS));
 }
 
 /* What the other side says besides answers belongs into its own log. */
@@ -104,7 +105,7 @@ peer_link_start(PeerLink *link)
 	PQsetNoticeReceiver(link->conn, ignore_notice, NULL);
 	link->state = LINK_CONNECTING;
 	link->wait_events = WL_SOCKET_WRITEABLE;
-	link->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), CONNECT_TIMEOUT_MS);
+	link->deadline = TimestampTzPlusMilliseconds(wall_timer(), CONNECT_TIMEOUT_MS);
 }
 
 bool
@@ -135,7 +136,7 @@ sent(PeerLink *link, int ok)
 		peer_link_fail(link, PQerrorMessage(link->conn));
 		return false;
 	}
-	link->sent_at[(link->head + link->inflight) % LINK_MAX_INFLIGHT] = GetCurrentTimestamp();
+	link->sent_at[(link->head + link->inflight) % LINK_MAX_INFLIGHT] = wall_timer();
 	link->inflight++;
 	return true;
 }

@@ -39,11 +39,11 @@ typedef struct PeerLink
 	LinkState state;
 	int step; /* of the start: see peer_link.c */
 	uint32 wait_events; /* what the socket is waited for */
-	TimestampTz deadline; /* LINK_CONNECTING, GREETING: give up at */
-	TimestampTz next_try; /* LINK_DOWN */
+	TimestampTz deadline; /* LINK_CONNECTING, GREETING: give up at; wall_timer */
+	TimestampTz next_try; /* LINK_DOWN; wall_timer */
 	int failures;
 	int inflight; /* frames not answered yet */
-	TimestampTz sent_at[LINK_MAX_INFLIGHT]; /* of those, oldest at head */
+	TimestampTz sent_at[LINK_MAX_INFLIGHT]; /* of those, oldest at head; wall_timer */
 	int stream[LINK_MAX_INFLIGHT]; /* what peer_link_send was told */
 	int head;
 	char error[256];
@@ -55,7 +55,7 @@ typedef struct PeerAnswer
 	bool hello; /* the answer to HELLO, else to a frame */
 	const void *data;
 	size_t len;
-	TimestampTz sent_at; /* of the frame it answers */
+	TimestampTz sent_at; /* of the frame it answers; wall_timer */
 	int stream; /* of that frame */
 } PeerAnswer;
 

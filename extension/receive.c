@@ -30,6 +30,7 @@
 #include "inbox.h"
 #include "receive.h"
 #include "streams.h"
+#include "wall.h"
 
 PG_FUNCTION_INFO_V1(causaldb_hello);
 PG_FUNCTION_INFO_V1(causaldb_receive);
@@ -84,7 +85,7 @@ receive_hello_of(NodeShared *node, RepHello *hello)
 	hello->from = node->own;
 	hello->cluster = node->cluster;
 	hello->encoding = (uint32) GetDatabaseEncoding();
-	hello->hlc = rep_hlc_from_ms(clock_wall_ms());
+	hello->hlc = rep_hlc_from_ms(wall_ms());
 	streams_applied_vector(node, clock_closed(node), &hello->applied);
 }
 
@@ -301,7 +302,7 @@ causaldb_receive(PG_FUNCTION_ARGS)
 			malformed("a receiver takes intervals and chunks only");
 	}
 
-	answer.hlc = rep_hlc_from_ms(clock_wall_ms());
+	answer.hlc = rep_hlc_from_ms(wall_ms());
 	streams_applied_vector(node, clock_closed(node), &answer.applied);
 	out = palloc(VARHDRSZ + ANSWER_BYTES);
 	rep_writer_init(&w, VARDATA(out), ANSWER_BYTES);

@@ -49,8 +49,10 @@
 #include "peer_link.h"
 #include "receive.h"
 #include "sender.h"
+#include "skew.h"
 #include "step_aside.h"
 #include "streams.h"
+#include "wall.h"
 #include "watchdog.h"
 
 /* a new acknowledgement at most this often */
@@ -69,7 +71,7 @@ typedef struct Peer
 	TimestampTz last_sent;
 	uint64 frames_sent;
 	uint64 bytes_sent;
-	int64 skew_ms;
+	int64 clock_base; /* its clock minus our time since boot, ms */
 	int64 round_trip_us;
 	TimestampTz last_answer;
 	uint64 boot; /* of the peer's live stream, which it alone writes */
@@ -206,7 +208,7 @@ show_peer(Peer *peer)
 		status->state = peer->link.state;
 		status->state_since = peer->shown_since;
 		status->last_answer = peer->last_answer;
-		status->skew_ms = peer->skew_ms;
+		status->clock_base = peer->clock_base;
 		status->round_trip_us = peer->round_trip_us;
 		status->own_applied = peer->cursors[node->own_slot].applied;
 		status->frames_sent = peer->frames_sent;
@@ -217,6 +219,15 @@ show_peer(Peer *peer)
 }
 
 /* ------------------------------------------------------------ answers */
+
+/* What the peer's clock was, as far as one can tell from here. */
+static void
+take_clock(Peer *peer, const PeerAnswer *a, uint64 hlc)
+{
+	peer->last_answer = GetCurrentTimestamp();
+	peer->round_trip_us = wall_timer() - a->sent_at;
+	peer->clock_base = (int64) rep_hlc_to_ms(hlc) - (int64) wall_boot_ms() + peer->round_trip_us / 2000;
+}
 
 static void
 take_hello(Peer *peer, const PeerAnswer *a)
@@ -246,7 +257,7 @@ take_hello(Peer *peer, const PeerAnswer *a)
 	if (peer->known)
 		hash_destroy(peer->known);
 	peer->known = hash_create("causaldb descriptors of a peer", 64, &ctl, HASH_ELEM | HASH_BLOBS);
-	peer->skew_ms = (int64) rep_hlc_to_ms(hello.hlc) - (int64) clock_wall_ms();
+	take_clock(peer, a, hello.hlc);
 	for (s = 0; s < REP_MAX_STREAMS; s++)
 		peer->cursor_set[s] = false;
 	for (s = 0; s < (int) pg_atomic_read_u32(&node->nstreams); s++)
@@ -256,7 +267,7 @@ take_hello(Peer *peer, const PeerAnswer *a)
 		memset(c, 0, sizeof(*c));
 		c->applied = rep_vector_get(&hello.applied, node->streams[s].id);
 		c->taken = c->applied;
-		c->moved_at = GetCurrentTimestamp();
+		c->moved_at = wall_timer();
 		outbox_restart(c, c->applied);
 		peer->cursor_set[s] = true;
 	}
@@ -269,7 +280,7 @@ take_answer(Peer *peer, const PeerAnswer *a)
 {
 	RepVersion entries[REP_MAX_VECTOR];
 	RepAnswer answer = {.applied = {entries, 0, REP_MAX_VECTOR}};
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = wall_timer();
 	RepFrameType type;
 	RepReader body;
 	int s;
@@ -286,9 +297,7 @@ take_answer(Peer *peer, const PeerAnswer *a)
 		return;
 	}
 	DEBUG_POINT("sender_answered");
-	peer->last_answer = now;
-	peer->round_trip_us = now - a->sent_at;
-	peer->skew_ms = (int64) rep_hlc_to_ms(answer.hlc) - (int64) clock_wall_ms() + peer->round_trip_us / 2000;
+	take_clock(peer, a, answer.hlc);
 	for (s = 0; s < (int) pg_atomic_read_u32(&node->nstreams); s++)
 	{
 		uint64 applied = rep_vector_get(&answer.applied, node->streams[s].id);
@@ -342,7 +351,7 @@ begin_grace(const RepVector *v)
 static void
 move_acks(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = wall_timer();
 	RepVersion entries[REP_MAX_VECTOR];
 	RepVector v = {entries, 0, REP_MAX_VECTOR};
 
@@ -380,7 +389,7 @@ static void
 ship(Peer *peer, int s, StringInfo frame)
 {
 	peer_link_send(&peer->link, s, frame->data, frame->len);
-	peer->last_sent = GetCurrentTimestamp();
+	peer->last_sent = wall_timer();
 	peer->frames_sent++;
 	peer->bytes_sent += frame->len;
 	DEBUG_POINT("sender_sent");
@@ -412,7 +421,7 @@ ship_stream(Peer *peer, int s, uint64 upto, bool beat, Snapshot snapshot)
 	OutboxCursor *c = &peer->cursors[s];
 	RepMark relayed = {.acks = {relay_acks, 0, REP_MAX_VECTOR}};
 	MemoryContext old = MemoryContextSwitchTo(frame_context);
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = wall_timer();
 	bool own = s == node->own_slot;
 	int wait;
 
@@ -457,7 +466,7 @@ static void
 ship_all(void)
 {
 	static uint64 have[REP_MAX_STREAMS];
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = wall_timer();
 	XLogRecPtr upto;
 	Snapshot snapshot;
 	bool any = false;
@@ -534,7 +543,7 @@ greet(Peer *peer)
 static void
 tend_link(Peer *peer)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = wall_timer();
 	PeerAnswer answer;
 
 	if (peer->link.state == LINK_DOWN && now >= peer->link.next_try)
@@ -654,6 +663,7 @@ causaldb_sender_main(Datum database)
 		watchdog_look(node);
 		for (i = 0; i < npeers; i++)
 			show_peer(peers[i]);
+		skew_judge(node);
 		wait_for_something();
 	}
 }

@@ -88,6 +88,10 @@ startup(void)
 
 		memset(shared, 0, shared_size());
 		LWLockInitialize(&shared->lock, tranche);
+		pg_atomic_init_u64(&shared->wall_base, 0);
+#ifdef CAUSALDB_TESTING
+		pg_atomic_init_u64(&shared->drifted_ms, 0);
+#endif
 		shared->nnodes = guc_max_databases;
 		shared->nslots = slot_count();
 		shared->stopped_cleanly = was_stopped_cleanly();
@@ -105,6 +109,7 @@ startup(void)
 			strong_shared_init(&node->strong, tranche);
 			ConditionVariableInit(&node->applied_cv);
 			pg_atomic_init_u32(&node->state, NODE_UNKNOWN);
+			pg_atomic_init_u32(&node->trust, TRUST_WAITING);
 			pg_atomic_init_u64(&node->hlc, 0);
 			pg_atomic_init_u64(&node->mark, 0);
 			pg_atomic_init_u64(&node->last_closed, 0);
@@ -176,6 +181,7 @@ shmem_release_node(Oid database)
 		int s;
 
 		pg_atomic_write_u32(&node->state, NODE_UNKNOWN);
+		pg_atomic_write_u32(&node->trust, TRUST_WAITING);
 		pg_atomic_write_u32(&node->nstreams, 0);
 		pg_atomic_write_u64(&node->hlc, 0);
 		pg_atomic_write_u64(&node->mark, 0);

@@ -39,6 +39,23 @@ typedef enum NodeState
 	NODE_FENCED /* writes refused; see fence_reason */
 } NodeState;
 
+/* whether a node's time is the cluster's; see skew.h */
+typedef enum Trust
+{
+	TRUST_WAITING = 0, /* started; no peer has been asked yet */
+	TRUST_ALONE, /* no peer could be reached at the start */
+	TRUST_GIVEN,
+	TRUST_REFUSED /* all that can be reached are too far away */
+} Trust;
+
+/* why the nodes' time does not follow the wall clock */
+typedef enum WallRefusal
+{
+	WALL_FOLLOWED = 0,
+	WALL_JUMPED, /* against the time since boot */
+	WALL_AWAY /* from every peer */
+} WallRefusal;
+
 typedef struct StreamSlot
 {
 	RepStreamId id; /* constant */
@@ -75,7 +92,7 @@ typedef struct PeerStatus
 	LinkState state;
 	TimestampTz state_since;
 	TimestampTz last_answer;
-	int64 skew_ms; /* peer's clock minus ours */
+	int64 clock_base; /* peer's clock minus our time since boot, ms */
 	int64 round_trip_us; /* of the last answered frame */
 	uint64 own_applied; /* what the peer has applied of our own stream */
 	uint64 frames_sent;
@@ -115,6 +132,9 @@ typedef struct NodeShared
 	RepStreamId own; /* our stream, once NODE_OPEN */
 	int own_slot;
 	char fence_reason[256]; /* lock */
+
+	pg_atomic_uint32 trust; /* Trust */
+	uint64 opened_at; /* of this start; wall_boot_ms */
 
 	pg_atomic_uint64 hlc;
 	pg_atomic_uint64 mark; /* no hlc above it leaves the node */
@@ -165,6 +185,16 @@ typedef struct CausalShared
 	int nslots;
 	int nnodes;
 	bool stopped_cleanly; /* the server's last stop was no crash; set at its start */
+
+	/* the nodes' time, see wall.h; lock, but for reading the first */
+	pg_atomic_uint64 wall_base; /* int64: ms over the time since boot */
+	int64 wall_reference; /* it, with no more than a drift since the start */
+	WallRefusal wall_refusal;
+	TimestampTz wall_refused_since;
+	uint64 wall_looked_at; /* wall_boot_ms */
+#ifdef CAUSALDB_TESTING
+	pg_atomic_uint64 drifted_ms; /* int64 */
+#endif
 	/* followed by NodeShared[nnodes], BackendSlot[nslots] */
 } CausalShared;
 

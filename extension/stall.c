@@ -67,7 +67,7 @@ stall_clear(int32 stream, uint64 position)
 	Datum values[2] = {Int32GetDatum(stream), Int64GetDatum((int64) position)};
 
 	SPI_connect();
-	run("DELETE FROM causaldb.stall WHERE stream = $1 AND position = $2", 2, types, values, NULL);
+	run("DELETE FROM causaldb.stall WHERE stream = $1 AND position <= $2", 2, types, values, NULL);
 	SPI_finish();
 }
 

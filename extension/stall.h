@@ -20,7 +20,7 @@
  * begins (synced if `synced`); returns how often it crashed us before.
  */
 extern int stall_begin_try(int32 stream, uint64 position, bool synced);
-/* In the applying transaction: it went well. */
+/* In a transaction: the stream went well up to there. */
 extern void stall_clear(int32 stream, uint64 position);
 extern void stall_record(int32 stream, uint64 position, const ErrorData *error, const char *relation);
 /* At the worker's start: tries that were under way were crashes. */

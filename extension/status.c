@@ -21,10 +21,12 @@
 #include "causal.h"
 #include "clock.h"
 #include "shmem.h"
+#include "wall.h"
 
 PG_FUNCTION_INFO_V1(causaldb_node_status);
 PG_FUNCTION_INFO_V1(causaldb_peer_status);
 PG_FUNCTION_INFO_V1(causaldb_stream_status);
+PG_FUNCTION_INFO_V1(causaldb_clock_status);
 
 /* of the widest row */
 #define MAX_COLUMNS 16
@@ -39,6 +41,17 @@ static const char *const link_states[] = {
 	[LINK_NONE] = "none",         [LINK_CONNECTING] = "connecting",
 	[LINK_GREETING] = "greeting", [LINK_UP] = "up",
 	[LINK_DOWN] = "down",
+};
+
+static const char *const trusts[] = {
+	[TRUST_WAITING] = "waiting", [TRUST_ALONE] = "alone",
+	[TRUST_GIVEN] = "trusted",   [TRUST_REFUSED] = "refused",
+};
+
+static const char *const wall_refusals[] = {
+	[WALL_FOLLOWED] = NULL,
+	[WALL_JUMPED] = "it has jumped against the time since boot",
+	[WALL_AWAY] = "it leads away from the clocks of all peers",
 };
 
 /* This database's state if it has any, without making one. */
@@ -222,7 +235,7 @@ causaldb_peer_status(PG_FUNCTION_ARGS)
 		put_time(&row, peer->state_since);
 		put_time(&row, peer->last_answer);
 		put_time(&row, heard_at(node, peer->node));
-		put_int8(&row, (uint64) peer->skew_ms, answered);
+		put_int8(&row, (uint64) (peer->clock_base - wall_base()), answered);
 		put_int8(&row, (uint64) peer->round_trip_us, answered);
 		put_int8(&row, peer->own_applied, peer->own_applied != 0);
 		put_int8(&row, peer->frames_sent, true);
@@ -295,5 +308,38 @@ causaldb_stream_status(PG_FUNCTION_ARGS)
 	pg_read_barrier();
 	for (i = 0; i < n; i++)
 		emit_stream(fcinfo, node, i);
+	return (Datum) 0;
+}
+
+/* ------------------------------------------------------------ the clock */
+
+/* causaldb.clock_status(): one row, or none where there is no shared clock */
+Datum
+causaldb_clock_status(PG_FUNCTION_ARGS)
+{
+	CausalShared *shared = shmem_shared();
+	NodeShared *node = existing_node();
+	uint64 hlc = node ? clock_read(node) : 0;
+	Row row = { .n = 0 };
+	WallRefusal refusal;
+	TimestampTz since;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (!shmem_available())
+		return (Datum) 0;
+	LWLockAcquire(&shared->lock, LW_SHARED);
+	refusal = shared->wall_refusal;
+	since = shared->wall_refused_since;
+	LWLockRelease(&shared->lock);
+
+	put_int8(&row, wall_ms(), true);
+	put_int8(&row, (uint64) (wall_read_base() - wall_base()), true);
+	put_text(&row, wall_refusals[refusal]);
+	put_time(&row, refusal == WALL_FOLLOWED ? 0 : since);
+	put_text(&row,
+			 node ? trusts[pg_atomic_read_u32(&node->trust)] : NULL);
+	put_int8(&row, hlc, hlc != 0);
+	put_int8(&row, node ? pg_atomic_read_u64(&node->mark) : 0, hlc != 0);
+	emit(fcinfo, &row);
 	return (Datum) 0;
 }

@@ -2,7 +2,7 @@
  * supervisor.c
  *		The one process a server that starts the workers of every node.
  *
- * At its start it has an apply worker look into each database, which leaves
+ * It also looks after the wall clock (skew.h). At its start it has an apply worker look into each database, which leaves
  * at once where there is no node; later it starts workers where a session
  * asks for them (create_cluster, join_cluster) and again where one has died.
  *
@@ -35,7 +35,9 @@
 
 #include "guc.h"
 #include "shmem.h"
+#include "skew.h"
 #include "supervisor.h"
+#include "wall.h"
 
 #define LOOK_INTERVAL_MS 1000
 #define RESTART_DELAY_MS 500
@@ -90,7 +92,7 @@ start_worker(Oid database, const char *what, const char *function)
 	strlcpy(worker.bgw_function_name, function, BGW_MAXLEN);
 	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
 	{
-		TimestampTz now = GetCurrentTimestamp();
+		TimestampTz now = wall_timer();
 
 		if (TimestampDifferenceExceeds(complained, now, 60000))
 			ereport(WARNING,
@@ -134,7 +136,7 @@ static void
 tend(Oid database, NodeState state)
 {
 	Charge *c = charge_of(database);
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = wall_timer();
 
 	if (c == NULL)
 		return;
@@ -211,7 +213,7 @@ look_into_all(void)
 		if (is_running(c->apply))
 			continue;
 		c->apply = start_worker(database, "apply", "causaldb_apply_main");
-		c->apply_started = GetCurrentTimestamp();
+		c->apply_started = wall_timer();
 		for (tries = 0; is_running(c->apply) && tries < 500; tries++)
 		{
 			NodeShared *node = shmem_find_node(database);
@@ -259,6 +261,7 @@ causaldb_supervisor_main(Datum arg)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 		}
+		skew_look();
 		for (i = 0; i < shmem_shared()->nnodes; i++)
 		{
 			NodeShared *node = shmem_node_at(i);

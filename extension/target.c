@@ -33,6 +33,7 @@
 #include "identity.h"
 #include "target.h"
 #include "tree.h"
+#include "wall.h"
 
 /* locks held longer than this, or than half the deadlock_timeout of clients,
  * make us look before we wait: clients that wait for us may be about to run
@@ -68,7 +69,7 @@ void
 target_set_alone(bool on)
 {
 	alone = on;
-	alone_since = GetCurrentTimestamp();
+	alone_since = wall_timer();
 }
 
 void
@@ -315,7 +316,7 @@ have_waiters(void)
 static void
 before_wait(Relation rel, TransactionId xid)
 {
-	bool long_held = alone && TimestampDifferenceExceeds(alone_since, GetCurrentTimestamp(), hold_before_look_ms);
+	bool long_held = alone && TimestampDifferenceExceeds(alone_since, wall_timer(), hold_before_look_ms);
 
 	blocker = xid;
 	if (!alone || (long_held && have_waiters()))

@@ -21,6 +21,7 @@
 #include "member.h"
 #include "streams.h"
 #include "token.h"
+#include "wall.h"
 
 #define TOKEN_VERSION "1:"
 #define HEX64 "%016" INT64_MODIFIER "x"
@@ -231,7 +232,7 @@ token_wait(NodeShared *node, const char *token, int64 timeout_ms, char **lag)
 	TokenEntry *entries = palloc(sizeof(TokenEntry) * REP_MAX_STREAMS);
 	int n = parse(token, entries);
 	TimestampTz deadline =
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
+		TimestampTzPlusMilliseconds(wall_timer(), timeout_ms);
 	LocalRights rights;
 	int32 retired_id;
 	int at = 0;
@@ -254,7 +255,7 @@ token_wait(NodeShared *node, const char *token, int64 timeout_ms, char **lag)
 			at++;
 			continue;
 		}
-		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+		left = TimestampDifferenceMilliseconds(wall_timer(), deadline);
 		if (left <= 0)
 			break;
 		(void) ConditionVariableTimedSleep(&node->applied_cv,

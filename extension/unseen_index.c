@@ -33,6 +33,7 @@
 #include "logged.h"
 #include "store.h"
 #include "unseen_index.h"
+#include "wall.h"
 
 /* between two looks at what has been spilled */
 #define FORGET_SPILLED_MS 60000
@@ -454,7 +455,7 @@ static void
 forget_spilled(void)
 {
 	static TimestampTz last = 0;
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = wall_timer();
 	Relation rel;
 	TableScanDesc scan;
 	HeapTuple tuple;
