@@ -135,7 +135,7 @@ clean-work:
 # wants some, are in name_ARGS.
 -include $(wildcard test/*/*.mk)
 
-check-programs: $(CHECK_PROGRAMS) build/linkproxy
+check-programs: $(CHECK_PROGRAMS) build/linkproxy build/linear
 	@: > build/check-programs
 	@$(foreach p,$(CHECK_PROGRAMS),\
 		echo '$(p) $($(notdir $(p))_ARGS)' >> build/check-programs;)
