@@ -96,6 +96,8 @@ apply_meta(const Incoming *t, const RepChange *c, ApplyEffects *effects)
 			effects->ends_group = true;
 			effects->members = true;
 			break;
+		case META_LOCAL:
+			break; /* its log row is all there is to it */
 		case META_RETIRE:
 			omission_apply(node, t->slot, t->stamp.hlc, c->body.data, c->body.len);
 			break;

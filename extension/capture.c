@@ -38,7 +38,9 @@
 #include "clock.h"
 #include "debug_point.h"
 #include "errors.h"
+#include "guc.h"
 #include "identity.h"
+#include "maintenance.h"
 #include "shmem.h"
 #include "store.h"
 #include "tags_check.h"
@@ -130,12 +132,28 @@ log_stamped(StringInfo payload, int32 chunk_stream)
 					 (size_t) payload->len);
 }
 
+/* What was written with capture off is told of, if not told. */
+static void
+add_notes(void)
+{
+	StringInfoData body;
+
+	initStringInfo(&body);
+	while (maintenance_take(&body))
+	{
+		capture_meta(META_LOCAL, body.data, (size_t) body.len);
+		resetStringInfo(&body);
+	}
+}
+
 static void
 write_log_row(void)
 {
 	int32 chunk_stream;
 	StringInfo payload;
 
+	if (maintenance_pending())
+		add_notes();
 	if (!capture_buffer_pending())
 		return;
 	payload = capture_buffer_finish(&chunk_stream);
@@ -158,7 +176,7 @@ on_transaction(XactEvent event, void *arg)
 			write_log_row();
 			break;
 		case XACT_EVENT_PRE_PREPARE:
-			if (capture_buffer_pending())
+			if (capture_buffer_pending() || maintenance_pending())
 				ereport(ERROR,
 						(errcode(ERRORS_NOT_YET),
 						 errmsg("cannot prepare a transaction that wrote "
@@ -173,6 +191,7 @@ on_transaction(XactEvent event, void *arg)
 			capture_base.relid = InvalidOid;
 			logged = false;
 			truncating = NIL; /* memory of the transaction */
+			maintenance_reset();
 			break;
 		default:
 			break;
@@ -195,9 +214,11 @@ on_subtransaction(SubXactEvent event, SubTransactionId id,
 			break;
 		case SUBXACT_EVENT_COMMIT_SUB:
 			capture_buffer_sub_commit(nest);
+			maintenance_sub_commit(nest);
 			break;
 		case SUBXACT_EVENT_ABORT_SUB:
 			capture_buffer_sub_abort(nest);
+			maintenance_sub_abort(nest);
 			truncating = NIL;
 			break;
 		default:
@@ -205,16 +226,21 @@ on_subtransaction(SubXactEvent event, SubTransactionId id,
 	}
 }
 
+static void
+watch_transaction(void)
+{
+	if (registered)
+		return;
+	RegisterXactCallback(on_transaction, NULL);
+	RegisterSubXactCallback(on_subtransaction, NULL);
+	registered = true;
+}
+
 /* Before every change: registers once, refuses what comes too late. */
 static void
 begin_capture(void)
 {
-	if (!registered)
-	{
-		RegisterXactCallback(on_transaction, NULL);
-		RegisterSubXactCallback(on_subtransaction, NULL);
-		registered = true;
-	}
+	watch_transaction();
 	if (unlikely(logged))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -525,6 +551,11 @@ log_rows(CatalogRelation *r, Relation rel, RepChangeKind kind)
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		CHECK_FOR_INTERRUPTS();
+		if (unlikely(!guc_capture))
+		{
+			maintenance_count(r->root, MAINTENANCE_INSERT);
+			continue;
+		}
 		slot_getsomeattrs(slot, r->max_attnum);
 		add_row(r, kind, slot);
 	}
@@ -580,8 +611,26 @@ capture_rows(Relation rel)
 
 	if (r == NULL || capture_applying)
 		return;
-	begin_capture();
+	if (guc_capture)
+		begin_capture();
+	else
+		watch_transaction();
 	log_rows(r, rel, REP_CHANGE_INSERT);
+}
+
+/* causaldb.capture is off: counts, of a TRUNCATE the one of each table. */
+static void
+keep_local(CatalogRelation *r, TriggerEvent event)
+{
+	watch_transaction();
+	if (TRIGGER_FIRED_BY_INSERT(event))
+		maintenance_count(r->root, MAINTENANCE_INSERT);
+	else if (TRIGGER_FIRED_BY_UPDATE(event))
+		maintenance_count(r->root, MAINTENANCE_UPDATE);
+	else if (TRIGGER_FIRED_BY_DELETE(event))
+		maintenance_count(r->root, MAINTENANCE_DELETE);
+	else if (r->relid != r->root || TRIGGER_FIRED_AFTER(event))
+		maintenance_count(r->root, MAINTENANCE_TRUNCATE);
 }
 
 /* causaldb.capture(): the trigger of every tagged table */
@@ -603,6 +652,11 @@ causaldb_capture(PG_FUNCTION_ARGS)
 	r = catalog_relation(RelationGetRelid(data->tg_relation));
 	if (r == NULL)
 		return PointerGetDatum(NULL);
+	if (unlikely(!guc_capture))
+	{
+		keep_local(r, data->tg_event);
+		return PointerGetDatum(NULL);
+	}
 	if (!capture_buffer_pending() && shmem_available())
 		clock_begin_write();
 	begin_capture();

@@ -6,8 +6,12 @@
 
 #include <limits.h>
 
+#include "access/parallel.h"
+#include "access/xact.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 
 int guc_max_clock_skew = 60000;
@@ -17,6 +21,7 @@ int guc_apply_group = 200;
 int guc_stall_retry_max = 10000;
 int guc_strong_timeout = 10000;
 int guc_max_databases = 8;
+bool guc_capture = true;
 
 #ifdef CAUSALDB_TESTING
 char *guc_debug_point = NULL;
@@ -24,6 +29,29 @@ char *guc_break = NULL;
 int guc_clock_offset = 0;
 int guc_clock_drift = 0;
 #endif
+
+/*
+ * Says early what the first write would say (maintenance.c). Where roles cannot
+ * be looked up, as when a session starts, it is left to that.
+ */
+static bool
+check_capture(bool *value, void **extra, GucSource source)
+{
+	Oid admin;
+
+	(void) extra;
+	if (*value || source < PGC_S_INTERACTIVE || !IsTransactionState() || InitializingParallelWorker)
+		return true;
+	admin = get_role_oid("causaldb_admin", true);
+	if (superuser_arg(GetOuterUserId()) || (OidIsValid(admin) && has_privs_of_role(GetOuterUserId(), admin)))
+		return true;
+	GUC_check_errcode(ERRCODE_INSUFFICIENT_PRIVILEGE);
+	GUC_check_errmsg("permission denied to write tagged tables uncaptured");
+	GUC_check_errdetail("It needs the role causaldb_admin.");
+	GUC_check_errhint("Have a superuser type: GRANT causaldb_admin TO %s;",
+					  quote_identifier(GetUserNameFromId(GetOuterUserId(), false)));
+	return false;
+}
 
 /* Defines all settings; called once, from _PG_init. */
 void
@@ -54,6 +82,11 @@ guc_init(void)
 							"How long a strong statement waits for the leader and a majority.",
 							NULL, &guc_strong_timeout, 10000, 10, INT_MAX,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomBoolVariable("causaldb.capture",
+							 "Whether writes of tagged tables are captured, so that other nodes get them.",
+							 "Off is for maintenance of this node alone; it needs the role causaldb_admin and is noted in causaldb.history.",
+							 &guc_capture, true, PGC_USERSET,
+							 GUC_DISALLOW_IN_FILE, check_capture, NULL, NULL);
 	if (process_shared_preload_libraries_in_progress)
 		DefineCustomIntVariable("causaldb.max_databases",
 								"Databases of this server that can have causaldb's shared state.",

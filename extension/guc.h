@@ -5,12 +5,15 @@
 #ifndef CAUSALDB_GUC_H
 #define CAUSALDB_GUC_H
 
+#include "postgres.h"
+
 extern int guc_max_clock_skew; /* ms a peer's clock may be ahead of ours */
 extern int guc_relay_delay; /* ms a peer stands still before we relay */
 extern int guc_heartbeat_interval; /* ms between frames on an idle link */
 extern int guc_apply_group; /* transactions in one local commit at most */
 extern int guc_stall_retry_max; /* ms between retries at most */
 extern int guc_strong_timeout; /* ms a strong statement waits for the cluster */
+extern bool guc_capture; /* off: writes of tagged tables stay on this node */
 extern int guc_max_databases; /* databases of this server that can be nodes */
 
 #ifdef CAUSALDB_TESTING

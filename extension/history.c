@@ -40,6 +40,7 @@
 #include "compat.h"
 #include "errors.h"
 #include "key.h"
+#include "maintenance.h"
 #include "render.h"
 #include "stamp.h"
 #include "store.h"
@@ -512,6 +513,20 @@ payload_is_wanted(History *h, const RepPayload *p)
 	return false;
 }
 
+/* What a node has written for itself alone. */
+static void
+put_local(History *h, const Source *source, const RepChange *change)
+{
+	char *text;
+	char *name =
+		maintenance_read(change->body.data, change->body.len, &text);
+
+	if (name == NULL)
+		malformed(source);
+	put_row(h, source, name[0] == '\0' ? NULL : name, "LOCAL", NULL, NULL, NULL,
+			text);
+}
+
 /* One payload's changes; true if it says that they are in chunks. */
 static bool
 walk_payload(History *h, const Source *source, const uint8 *payload, size_t len)
@@ -540,6 +555,9 @@ walk_payload(History *h, const Source *source, const uint8 *payload, size_t len)
 			put_change(h, source, r, change);
 		else if (r == NULL && change->meta == META_CHUNKED)
 			chunked = true;
+		else if (r == NULL && change->meta == META_LOCAL &&
+				 h->filter->relation == NULL)
+			put_local(h, source, change);
 		else if (r == NULL && change->meta == META_TAG &&
 				 h->filter->relation == NULL)
 			put_row(h, source, NULL, "TAG", NULL, NULL, NULL,

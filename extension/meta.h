@@ -21,6 +21,8 @@ typedef enum MetaKind
 	META_RETIRE = 5,  /* ended streams that this stream's later deps leave out,
 					   * since all of them is stable: u32 node, u64 boot,
 					   * u64 final of each */
+	META_LOCAL = 6,   /* rows written with causaldb.capture = off: see
+					   * maintenance.h; for history only */
 	META_OPEN = 4     /* first in a new stream: u64 boot of the node's
 					   * previous stream, u64 its final position */
 } MetaKind;
