@@ -23,6 +23,7 @@
 #include "local.h"
 #include "member.h"
 #include "meta.h"
+#include "secret.h"
 #include "streams.h"
 #include "tags.h"
 #include "token.h"
@@ -36,6 +37,7 @@
 PG_FUNCTION_INFO_V1(causaldb_create_cluster);
 PG_FUNCTION_INFO_V1(causaldb_admit_node);
 PG_FUNCTION_INFO_V1(causaldb_alter_node);
+PG_FUNCTION_INFO_V1(causaldb_order_dsn);
 PG_FUNCTION_INFO_V1(causaldb_order_tag);
 PG_FUNCTION_INFO_V1(causaldb_wait_until_ready);
 
@@ -54,15 +56,15 @@ Datum
 causaldb_create_cluster(PG_FUNCTION_ARGS)
 {
 	char cluster_text[32];
-	const char *params[3];
+	const char *params[4];
 	int64 cluster = 0;
-	char *dsn;
+	Dsn dsn;
 
+	secret_begin("create_cluster");
 	not_null(fcinfo, 0, "the node's name");
 	not_null(fcinfo, 1, "the connection string");
 	member_need_preload();
-	dsn = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	remote_check_dsn(dsn);
+	dsn = dsn_of_caller(text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	member_begin_founding();
 	member_check_dsn(dsn);
 
@@ -72,17 +74,19 @@ causaldb_create_cluster(PG_FUNCTION_ARGS)
 							errmsg("could not get random bytes")));
 	pg_lltoa(cluster, cluster_text);
 	params[0] = NameStr(*PG_GETARG_NAME(0));
-	params[1] = dsn;
-	params[2] = cluster_text;
-	(void)
-		local_query("INSERT INTO causaldb.node (id, name, dsn, role, state)"
-					" VALUES (1, $1::pg_catalog.name, $2, 'member', 'ready')",
-					2, params);
+	params[1] = dsn.text;
+	params[2] = dsn.by_superuser ? "t" : "f";
+	params[3] = cluster_text;
 	(void) local_query(
-		"INSERT INTO causaldb.local_node (node, cluster, coordinator, database)"
-		" VALUES (1, $1::pg_catalog.int8, 1,"
-		" (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))",
-		1, params + 2);
+		"INSERT INTO causaldb.node (id, name, dsn, role, state, server_identity)"
+		" VALUES (1, $1::pg_catalog.name, $2, 'member', 'ready', $3::pg_catalog.bool)",
+		3, params);
+	(void) local_query(
+		"INSERT INTO causaldb.local_node (node, cluster, coordinator, database, server_identity)"
+		" VALUES (1, $2::pg_catalog.int8, 1,"
+		" (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()),"
+		" $1::pg_catalog.bool)",
+		2, params + 2);
 	clock_become_node_at_commit();
 	PG_RETURN_VOID();
 }
@@ -122,7 +126,7 @@ connect_coordinator(Identity id)
 			 id.coordinator);
 	whom = psprintf("node \"%s\", which orders members and tags",
 					coordinator->name);
-	remote = remote_try(coordinator->dsn, whom, CONNECT_TIMEOUT_MS, &why);
+	remote = remote_try(member_dsn(coordinator), whom, CONNECT_TIMEOUT_MS, &why);
 	if (remote == NULL)
 		ereport(
 			ERROR,
@@ -189,30 +193,56 @@ choose_id(const char *name, const char *dsn)
 }
 
 /*
- * causaldb.admit_node(node_name name, dsn text, role text) returns int4: the
- * joiner's id. From its commit on, and wherever its stream is applied, the
- * joiner counts for stability.
+ * A string as another node hands it on: whether a superuser gave it over there
+ * counts only if it is a superuser who says so here.
+ */
+static Dsn
+dsn_handed_on(const char *text, bool by_superuser)
+{
+	Dsn dsn = { .text = text, .by_superuser = by_superuser && superuser() };
+	const char *why = dsn_refusal(dsn);
+
+	if (why)
+		dsn_refuse(why);
+	return dsn;
+}
+
+static void
+add_dsn(StringInfo json, Dsn dsn)
+{
+	appendStringInfoString(json, ", \"dsn\": ");
+	escape_json(json, dsn.text);
+	appendStringInfo(json, ", \"server_identity\": %s",
+					 dsn.by_superuser ? "true" : "false");
+}
+
+/*
+ * causaldb.admit_node(node_name name, dsn text, role text, server_identity
+ * bool) returns int4: the joiner's id. From its commit on, and wherever its
+ * stream is applied, the joiner counts for stability.
  */
 Datum
 causaldb_admit_node(PG_FUNCTION_ARGS)
 {
-	NodeShared *node = coordinating_node();
 	char *name = NameStr(*PG_GETARG_NAME(0));
-	char *dsn = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	char *role = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	NodeShared *node;
+	Dsn dsn;
 	StringInfoData json;
 	int32 id;
 
-	remote_check_dsn(dsn);
+	secret_begin("admit_node");
+	node = coordinating_node();
+	dsn = dsn_handed_on(text_to_cstring(PG_GETARG_TEXT_PP(1)),
+						PG_GETARG_BOOL(3));
 	(void) local_query("LOCK TABLE causaldb.node IN SHARE ROW EXCLUSIVE MODE",
 					   0, NULL);
-	id = choose_id(name, dsn);
+	id = choose_id(name, dsn.text);
 
 	initStringInfo(&json);
 	appendStringInfo(&json, "{\"id\": %d, \"name\": ", id);
 	escape_json(&json, name);
-	appendStringInfoString(&json, ", \"dsn\": ");
-	escape_json(&json, dsn);
+	add_dsn(&json, dsn);
 	appendStringInfoString(&json, ", \"role\": ");
 	escape_json(&json, role);
 	appendStringInfoString(&json, ", \"state\": \"joining\"");
@@ -228,28 +258,13 @@ causaldb_admit_node(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(id);
 }
 
-/* causaldb.alter_node(node_name name, dsn text): peers connect by another dsn. */
-Datum
-causaldb_alter_node(PG_FUNCTION_ARGS)
+/* On the coordinator. */
+static void
+order_dsn(const char *name, Dsn dsn)
 {
-	char *name = NameStr(*PG_GETARG_NAME(0));
-	char *dsn = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	Member *member;
-	Identity id;
 	StringInfoData json;
+	Member *member;
 
-	(void) member_node();
-	remote_check_dsn(dsn);
-	id = identity_read();
-	if (id.node != id.coordinator)
-	{
-		const char *params[] = { name, dsn };
-
-		(void) remote_query(connect_coordinator(id),
-							"SELECT causaldb.alter_node($1::name, $2)", 2,
-							params);
-		PG_RETURN_VOID();
-	}
 	(void) local_query("LOCK TABLE causaldb.node IN SHARE ROW EXCLUSIVE MODE",
 					   0, NULL);
 	member = member_by_name(name);
@@ -260,13 +275,53 @@ causaldb_alter_node(PG_FUNCTION_ARGS)
 			 errmsg("the cluster has no node \"%s\"", name),
 			 errhint(
 				 "Type SELECT name FROM causaldb.nodes to see which it has.")));
-	if (member->id == id.node)
+	if (member->id == identity_read().node)
 		member_check_dsn(dsn);
 	initStringInfo(&json);
-	appendStringInfo(&json, "{\"id\": %d, \"dsn\": ", member->id);
-	escape_json(&json, dsn);
+	appendStringInfo(&json, "{\"id\": %d", member->id);
+	add_dsn(&json, dsn);
 	appendStringInfoChar(&json, '}');
 	member_change(json.data);
+}
+
+/*
+ * causaldb.order_dsn(node_name name, dsn text, server_identity bool): what
+ * alter_node asks of the coordinator.
+ */
+Datum
+causaldb_order_dsn(PG_FUNCTION_ARGS)
+{
+	char *dsn = text_to_cstring(PG_GETARG_TEXT_PP(1));
+
+	secret_begin("order_dsn");
+	(void) coordinating_node();
+	order_dsn(NameStr(*PG_GETARG_NAME(0)),
+			  dsn_handed_on(dsn, PG_GETARG_BOOL(2)));
+	PG_RETURN_VOID();
+}
+
+/* causaldb.alter_node(node_name name, dsn text): peers connect by another dsn. */
+Datum
+causaldb_alter_node(PG_FUNCTION_ARGS)
+{
+	char *name = NameStr(*PG_GETARG_NAME(0));
+	Dsn dsn;
+	Identity id;
+
+	secret_begin("alter_node");
+	(void) member_node();
+	dsn = dsn_of_caller(text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	id = identity_read();
+	if (id.node == id.coordinator)
+		order_dsn(name, dsn);
+	else
+	{
+		const char *params[] = { name, dsn.text, dsn.by_superuser ? "t" : "f" };
+
+		(void) remote_query(connect_coordinator(id),
+							"SELECT causaldb.order_dsn($1::name, $2, $3::bool)",
+							3, params);
+	}
 	PG_RETURN_VOID();
 }
 

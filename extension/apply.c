@@ -760,7 +760,7 @@ say_open(void)
 static bool
 start(Oid database)
 {
-	Identity id = {0, 0, 0};
+	Identity id = {0};
 	int clients_deadlock_timeout;
 	bool fresh;
 

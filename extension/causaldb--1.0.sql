@@ -28,8 +28,10 @@ CREATE TABLE causaldb.local_node (
 	node		int4 NOT NULL,
 	cluster		int8 NOT NULL,
 	coordinator	int4 NOT NULL,
-	database	oid NOT NULL
+	database	oid NOT NULL,
+	server_identity bool NOT NULL DEFAULT false
 );
+COMMENT ON COLUMN causaldb.local_node.server_identity IS 'a superuser made this database a node: strings of superusers may use this server''s own identity';
 COMMENT ON COLUMN causaldb.local_node.database IS 'the database that became a node; a copy of it, made as template, is none';
 COMMENT ON TABLE causaldb.local_node IS 'who this database is in its cluster; empty outside of one';
 
@@ -39,9 +41,11 @@ CREATE TABLE causaldb.node (
 	dsn			text NOT NULL,
 	role		text NOT NULL DEFAULT 'member' CHECK (role IN ('member', 'witness')),
 	state		text NOT NULL DEFAULT 'joining' CHECK (state IN ('joining', 'ready', 'dropped')),
-	base		bytea
+	base		bytea,
+	server_identity bool NOT NULL DEFAULT false
 );
 COMMENT ON TABLE causaldb.node IS 'nodes of the cluster, with their connection strings; ids are never reused';
+COMMENT ON COLUMN causaldb.node.server_identity IS 'a superuser gave the connection string';
 COMMENT ON COLUMN causaldb.node.base IS 'vector from which the node counts for stability until it acknowledges itself';
 
 CREATE TABLE causaldb.stream (
@@ -372,7 +376,7 @@ CREATE FUNCTION causaldb.alter_node(node_name name, dsn text) RETURNS void
 	AS 'MODULE_PATHNAME', 'causaldb_alter_node';
 COMMENT ON FUNCTION causaldb.alter_node(name, text) IS 'lets the other nodes reach a node by another connection string';
 REVOKE EXECUTE ON FUNCTION causaldb.alter_node(name, text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION causaldb.alter_node(name, text) TO causaldb_admin, causaldb_replicator;
+GRANT EXECUTE ON FUNCTION causaldb.alter_node(name, text) TO causaldb_admin;
 
 CREATE FUNCTION causaldb.wait_until_ready(timeout interval DEFAULT '60 s') RETURNS void
 	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
@@ -392,19 +396,26 @@ CREATE FUNCTION causaldb.wait_for(token text, timeout interval DEFAULT '30 s') R
 COMMENT ON FUNCTION causaldb.wait_for(text, interval) IS 'returns when this node has everything that a token names; the next statement sees it';
 
 -- what nodes ask of the node that orders ids and tags
-CREATE FUNCTION causaldb.admit_node(node_name name, dsn text, role text) RETURNS int4
+CREATE FUNCTION causaldb.admit_node(node_name name, dsn text, role text, server_identity bool) RETURNS int4
 	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'causaldb_admit_node';
-COMMENT ON FUNCTION causaldb.admit_node(name, text, text) IS 'for join_cluster: gives a joining node its id';
-REVOKE EXECUTE ON FUNCTION causaldb.admit_node(name, text, text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION causaldb.admit_node(name, text, text) TO causaldb_admin, causaldb_replicator;
+COMMENT ON FUNCTION causaldb.admit_node(name, text, text, bool) IS 'for join_cluster: gives a joining node its id';
+REVOKE EXECUTE ON FUNCTION causaldb.admit_node(name, text, text, bool) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION causaldb.admit_node(name, text, text, bool) TO causaldb_admin, causaldb_replicator;
+
+CREATE FUNCTION causaldb.order_dsn(node_name name, dsn text, server_identity bool) RETURNS void
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'causaldb_order_dsn';
+COMMENT ON FUNCTION causaldb.order_dsn(name, text, bool) IS 'for alter_node on another node: carries out and orders a change of a connection string';
+REVOKE EXECUTE ON FUNCTION causaldb.order_dsn(name, text, bool) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION causaldb.order_dsn(name, text, bool) TO causaldb_replicator;
 
 CREATE FUNCTION causaldb.order_tag(change text) RETURNS void
 	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'causaldb_order_tag';
 COMMENT ON FUNCTION causaldb.order_tag(text) IS 'for set_consistency and its like on another node: carries out and orders a change of a tag';
 REVOKE EXECUTE ON FUNCTION causaldb.order_tag(text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION causaldb.order_tag(text) TO causaldb_admin, causaldb_replicator;
+GRANT EXECUTE ON FUNCTION causaldb.order_tag(text) TO causaldb_replicator;
 
 -- what join_cluster asks of the node it copies from
 CREATE FUNCTION causaldb.closed_position() RETURNS int8
@@ -498,7 +509,8 @@ CREATE VIEW causaldb.nodes AS
 		n.id = l.coordinator AS orders_tags,
 		CASE WHEN n.id = l.node THEN s.state END AS running,
 		CASE WHEN n.id = l.node THEN s.fence_reason END AS fence_reason,
-		CASE WHEN pg_catalog.pg_has_role('causaldb_admin', 'USAGE') THEN n.dsn END AS dsn
+		CASE WHEN pg_catalog.pg_has_role('causaldb_admin', 'USAGE') THEN n.dsn END AS dsn,
+		n.server_identity
 	FROM causaldb.node n
 		CROSS JOIN causaldb.local_node l
 		LEFT JOIN causaldb.node_status() s ON n.id = l.node
@@ -508,6 +520,7 @@ COMMENT ON COLUMN causaldb.nodes.state IS 'joining until its workers are up, the
 COMMENT ON COLUMN causaldb.nodes.here IS 'this is the node you are connected to';
 COMMENT ON COLUMN causaldb.nodes.orders_tags IS 'this node hands out node ids and orders changes of tags';
 COMMENT ON COLUMN causaldb.nodes.running IS 'of the node you are connected to: open when it takes writes to tagged tables';
+COMMENT ON COLUMN causaldb.nodes.server_identity IS 'a superuser gave that string, so it may do without a password: see the setting of that name';
 COMMENT ON COLUMN causaldb.nodes.dsn IS 'how other nodes reach it; shown to members of causaldb_admin only';
 
 CREATE VIEW causaldb.peers AS
@@ -797,5 +810,5 @@ GRANT SELECT ON causaldb.history, causaldb.conflicts, causaldb.lost_found TO cau
 GRANT SELECT ON causaldb.clock, causaldb.nodes, causaldb.peers, causaldb.streams, causaldb.apply_waits,
 	causaldb.stalled, causaldb.strong_status TO PUBLIC;
 -- what join_cluster copies from a node
-GRANT SELECT ON causaldb.local_node, causaldb.node, causaldb.stream, causaldb.descriptor, causaldb.log,
+GRANT SELECT ON causaldb.local_node, causaldb.node, causaldb.stream, causaldb.omission, causaldb.descriptor, causaldb.log,
 	causaldb.log_chunk, causaldb.tag, causaldb.tag_column, causaldb.grave TO causaldb_admin;

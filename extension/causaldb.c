@@ -12,6 +12,7 @@
 #include "admin.h"
 #include "clock.h"
 #include "guc.h"
+#include "secret.h"
 #include "shmem.h"
 #include "step_aside.h"
 #include "supervisor.h"
@@ -31,6 +32,7 @@ _PG_init(void)
 	guc_init();
 	clock_init();
 	admin_init();
+	secret_init();
 	if (process_shared_preload_libraries_in_progress)
 	{
 		shmem_init();

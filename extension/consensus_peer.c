@@ -97,12 +97,11 @@ forget_peer(int i)
 
 /* A node other than this one that is a member. */
 static void
-take_peer(uint32 id, const char *name, const char *dsn)
+take_peer(uint32 id, const char *name, Dsn dsn)
 {
 	Peer *p = find_peer(id);
 
-	if (p != NULL &&
-		(strcmp(p->link.dsn, dsn) != 0 || strcmp(p->link.name, name) != 0))
+	if (p != NULL && !peer_link_is_for(&p->link, name, dsn))
 	{
 		drop_all(p);
 		peer_link_close(&p->link);
@@ -138,8 +137,15 @@ take_row(HeapTuple tuple, TupleDesc desc)
 	n->witness = DatumGetBool(SPI_getbinval(tuple, desc, 4, &isnull));
 	n->dropped = DatumGetBool(SPI_getbinval(tuple, desc, 5, &isnull));
 	if (is_peer(n->id))
-		take_peer(n->id, SPI_getvalue(tuple, desc, 2),
-				  SPI_getvalue(tuple, desc, 3));
+	{
+		Dsn dsn = {
+			.text = SPI_getvalue(tuple, desc, 3),
+			.by_superuser =
+				DatumGetBool(SPI_getbinval(tuple, desc, 6, &isnull)),
+		};
+
+		take_peer(n->id, SPI_getvalue(tuple, desc, 2), dsn);
+	}
 }
 
 void
@@ -153,7 +159,9 @@ consensus_peer_load(void)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
 	if (SPI_execute("SELECT id, name, dsn, role = 'witness', "
-					"state = 'dropped' FROM causaldb.node ORDER BY id",
+					"state = 'dropped', server_identity AND EXISTS (SELECT FROM "
+					"causaldb.local_node l WHERE l.server_identity) "
+					"FROM causaldb.node ORDER BY id",
 					true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "causaldb could not read causaldb.node");
 	nnodes = 0;

@@ -22,6 +22,14 @@ int guc_stall_retry_max = 10000;
 int guc_strong_timeout = 10000;
 int guc_max_databases = 8;
 bool guc_capture = true;
+int guc_server_identity = SERVER_IDENTITY_SUPERUSER;
+
+static const struct config_enum_entry server_identities[] = {
+	{"never", SERVER_IDENTITY_NEVER, false},
+	{"superuser", SERVER_IDENTITY_SUPERUSER, false},
+	{"always", SERVER_IDENTITY_ALWAYS, false},
+	{NULL, 0, false},
+};
 
 #ifdef CAUSALDB_TESTING
 char *guc_debug_point = NULL;
@@ -87,6 +95,11 @@ guc_init(void)
 							 "Off is for maintenance of this node alone; it needs the role causaldb_admin and is noted in causaldb.history.",
 							 &guc_capture, true, PGC_USERSET,
 							 GUC_DISALLOW_IN_FILE, check_capture, NULL, NULL);
+	DefineCustomEnumVariable("causaldb.server_identity",
+							 "Which connection strings may use what the server's operating system user can prove.",
+							 "Peer and ident, a password file, a certificate or Kerberos; the others need a password.",
+							 &guc_server_identity, SERVER_IDENTITY_SUPERUSER, server_identities,
+							 PGC_SUSET, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 	if (process_shared_preload_libraries_in_progress)
 		DefineCustomIntVariable("causaldb.max_databases",
 								"Databases of this server that can have causaldb's shared state.",

@@ -14,6 +14,15 @@ extern int guc_apply_group; /* transactions in one local commit at most */
 extern int guc_stall_retry_max; /* ms between retries at most */
 extern int guc_strong_timeout; /* ms a strong statement waits for the cluster */
 extern bool guc_capture; /* off: writes of tagged tables stay on this node */
+/* whose connection strings may use the server's own identity: see dsn.h */
+typedef enum ServerIdentity
+{
+	SERVER_IDENTITY_NEVER,
+	SERVER_IDENTITY_SUPERUSER,
+	SERVER_IDENTITY_ALWAYS
+} ServerIdentity;
+
+extern int guc_server_identity; /* ServerIdentity */
 extern int guc_max_databases; /* databases of this server that can be nodes */
 
 #ifdef CAUSALDB_TESTING

@@ -94,7 +94,7 @@ identity_table(const char *name)
 Identity
 identity_read(void)
 {
-	Identity id = {0, 0, 0};
+	Identity id = {0};
 	Relation rel = table_open(identity_table("local_node"), AccessShareLock);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
@@ -102,8 +102,8 @@ identity_read(void)
 
 	if (HeapTupleIsValid(tuple))
 	{
-		Datum values[5];
-		bool nulls[5];
+		Datum values[6];
+		bool nulls[6];
 
 		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
 		/* a copy of a node's database, made as template, is no node */
@@ -112,6 +112,7 @@ identity_read(void)
 			id.node = DatumGetInt32(values[1]);
 			id.cluster = (uint64) DatumGetInt64(values[2]);
 			id.coordinator = DatumGetInt32(values[3]);
+			id.server_identity = DatumGetBool(values[5]);
 		}
 	}
 	table_endscan(scan);

@@ -12,6 +12,7 @@ typedef struct Identity
 	int32 node; /* 0: not in a cluster */
 	int32 coordinator; /* the node that orders ids and tags */
 	uint64 cluster;
+	bool server_identity; /* a superuser has made it a node */
 } Identity;
 
 /* OID of our schema, or InvalidOid where the extension is not installed. */

@@ -24,6 +24,7 @@
 #include "member.h"
 #include "remote.h"
 #include "schema_copy.h"
+#include "secret.h"
 #include "shadow_copy.h"
 #include "table_copy.h"
 #include "wall.h"
@@ -45,14 +46,14 @@ typedef enum CopyWhat
 typedef struct Joiner
 {
 	const char *name;
-	const char *dsn;
-	const char *via;
+	Dsn dsn;
+	Dsn via;
 	const char *role;
 	CopyWhat copy;
 	Remote *source;    /* the node that via leads to */
 	char *source_node; /* its id; in decimal, as the others here */
 	char *coordinator; /* id */
-	char *coordinator_dsn;
+	Dsn coordinator_dsn;
 	char *cluster;
 	char *id;          /* ours */
 	char *closed;      /* position of the source's live stream */
@@ -133,13 +134,11 @@ read_arguments(Joiner *join, FunctionCallInfo fcinfo)
 			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 							errmsg("%s must not be null", names[i])));
 	join->name = NameStr(*PG_GETARG_NAME(0));
-	join->dsn = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	join->via = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	join->dsn = dsn_of_caller(text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	join->via = dsn_of_caller(text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	join->copy = read_copy(text_to_cstring(PG_GETARG_TEXT_PP(3)));
 	join->role = text_to_cstring(PG_GETARG_TEXT_PP(4));
 	check_role(join->role);
-	remote_check_dsn(join->dsn);
-	remote_check_dsn(join->via);
 }
 
 /* ------------------------------------------------------------ 1. the source */
@@ -224,7 +223,7 @@ ask_source(Joiner *join)
 	check_source_database(join);
 	rows = remote_query(
 		join->source,
-		"SELECT l.node, l.coordinator, l.cluster, c.dsn"
+		"SELECT l.node, l.coordinator, l.cluster, c.dsn, c.server_identity"
 		" FROM causaldb.local_node l JOIN causaldb.node c ON c.id = l.coordinator",
 		0, NULL);
 	if (rows->nrows != 1)
@@ -238,7 +237,9 @@ ask_source(Joiner *join)
 	join->source_node = REMOTE_VALUE(rows, 0, 0);
 	join->coordinator = REMOTE_VALUE(rows, 0, 1);
 	join->cluster = REMOTE_VALUE(rows, 0, 2);
-	join->coordinator_dsn = REMOTE_VALUE(rows, 0, 3);
+	join->coordinator_dsn.text = REMOTE_VALUE(rows, 0, 3);
+	join->coordinator_dsn.by_superuser =
+		join->via.by_superuser && REMOTE_VALUE(rows, 0, 4)[0] == 't';
 	check_clock(join);
 }
 
@@ -426,10 +427,12 @@ be_admitted(Joiner *join)
 			 : remote_connect(join->coordinator_dsn,
 							  "the node that hands out node ids",
 							  CONNECT_TIMEOUT_MS);
-	const char *who[] = { join->name, join->dsn, join->role };
+	const char *who[] = { join->name, join->dsn.text, join->role,
+						  join->dsn.by_superuser ? "t" : "f" };
 	RemoteRows *rows =
 		remote_query(coordinator,
-					 "SELECT causaldb.admit_node($1::name, $2, $3)", 3, who);
+					 "SELECT causaldb.admit_node($1::name, $2, $3, $4::bool)",
+					 4, who);
 	RemoteRows *token;
 
 	join->id = REMOTE_VALUE(rows, 0, 0);
@@ -486,13 +489,15 @@ copy_everything(Joiner *join)
 	};
 
 	if (join->copy == COPY_ALL)
-		schema_copy(join->via, snapshot, SCHEMA_BEFORE_ROWS);
+		schema_copy(join->via, remote_address(join->source), snapshot,
+					SCHEMA_BEFORE_ROWS);
 	if (join->copy != COPY_NONE)
 		copy_rows(join);
 	if (join->copy == COPY_ALL)
 	{
 		copy_sequences(join);
-		schema_copy(join->via, snapshot, SCHEMA_AFTER_ROWS);
+		schema_copy(join->via, remote_address(join->source), snapshot,
+					SCHEMA_AFTER_ROWS);
 	}
 	shadow_copy(&from);
 	(void) remote_query(join->source, "SELECT causaldb.make_durable()", 0,
@@ -516,14 +521,16 @@ advance_clock(void)
 static void
 become_node(Joiner *join)
 {
-	const char *who[] = { join->id, join->cluster, join->coordinator };
+	const char *who[] = { join->id, join->cluster, join->coordinator,
+						  join->dsn.by_superuser ? "t" : "f" };
 
 	advance_clock();
 	(void) local_query(
-		"INSERT INTO causaldb.local_node (node, cluster, coordinator, database)"
+		"INSERT INTO causaldb.local_node (node, cluster, coordinator, database, server_identity)"
 		" VALUES ($1::pg_catalog.int4, $2::pg_catalog.int8, $3::pg_catalog.int4,"
-		" (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))",
-		3, who);
+		" (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()),"
+		" $4::pg_catalog.bool)",
+		4, who);
 	clock_become_node_at_commit();
 }
 
@@ -536,6 +543,7 @@ causaldb_join_cluster(PG_FUNCTION_ARGS)
 {
 	Joiner join = { 0 };
 
+	secret_begin("join_cluster");
 	read_arguments(&join, fcinfo);
 	member_need_preload();
 	member_begin_founding();

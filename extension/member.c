@@ -158,7 +158,7 @@ member_leads_here(Remote *remote)
 }
 
 void
-member_check_dsn(const char *dsn)
+member_check_dsn(Dsn dsn)
 {
 	char *why = NULL;
 	Remote *remote =
@@ -204,16 +204,19 @@ member_apply(const char *json)
 		" dsn = COALESCE(j.d->>'dsn', n.dsn),"
 		" role = COALESCE(j.d->>'role', n.role),"
 		" state = COALESCE(j.d->>'state', n.state),"
-		" base = COALESCE(pg_catalog.decode(j.d->>'base', 'hex'), n.base)"
+		" base = COALESCE(pg_catalog.decode(j.d->>'base', 'hex'), n.base),"
+		" server_identity = CASE WHEN j.d->>'dsn' IS NULL THEN n.server_identity"
+		" ELSE COALESCE((j.d->>'server_identity')::pg_catalog.bool, false) END"
 		" FROM (SELECT $1::pg_catalog.jsonb AS d) j"
 		" WHERE n.id = (j.d->>'id')::pg_catalog.int4"
 		" RETURNING n.id",
 		1, params);
 	if (rows->nrows == 0)
 		rows = local_query(
-			"INSERT INTO causaldb.node (id, name, dsn, role, state, base)"
+			"INSERT INTO causaldb.node (id, name, dsn, role, state, base, server_identity)"
 			" SELECT (d->>'id')::pg_catalog.int4, d->>'name', d->>'dsn', d->>'role',"
-			" d->>'state', pg_catalog.decode(d->>'base', 'hex')"
+			" d->>'state', pg_catalog.decode(d->>'base', 'hex'),"
+			" COALESCE((d->>'server_identity')::pg_catalog.bool, false)"
 			" FROM (SELECT $1::pg_catalog.jsonb AS d) j RETURNING id",
 			1, params);
 	if (rows->nrows != 1)
@@ -231,7 +234,7 @@ member_change(const char *json)
 }
 
 #define MEMBER_COLUMNS                                                         \
-	"SELECT id, name, dsn, role, state, pg_catalog.encode(base, 'hex') FROM causaldb.node "
+	"SELECT id, name, dsn, role, state, pg_catalog.encode(base, 'hex'), server_identity FROM causaldb.node "
 
 static Member *
 from_rows(RemoteRows *rows)
@@ -248,6 +251,7 @@ from_rows(RemoteRows *rows)
 	member->role = REMOTE_VALUE(rows, 0, 3);
 	member->state = REMOTE_VALUE(rows, 0, 4);
 	base = REMOTE_VALUE(rows, 0, 5);
+	member->server_identity = REMOTE_VALUE(rows, 0, 6)[0] == 't';
 	if (base)
 	{
 		size_t len = strlen(base);
@@ -257,6 +261,14 @@ from_rows(RemoteRows *rows)
 					VARHDRSZ + hex_decode(base, len, VARDATA(member->base)));
 	}
 	return member;
+}
+
+Dsn
+member_dsn(const Member *member)
+{
+	return (Dsn){ .text = member->dsn,
+				  .by_superuser = member->server_identity &&
+								  identity_read().server_identity };
 }
 
 Member *

@@ -6,9 +6,12 @@
  * node alone says when it is ready. Either is a META_NODE change:
  *
  *	{"id": 3, "name": "n3", "dsn": "...", "role": "member",
- *	 "state": "joining", "base": "<vector in hex>"}
+ *	 "state": "joining", "base": "<vector in hex>", "server_identity": true}
  *
- * Only `id` must be there; what is missing stays as it is.
+ * Only `id` must be there; what is missing stays as it is. `server_identity`
+ * goes with `dsn`: all along its way to the coordinator it was a superuser's
+ * who gave that string, and so each node that a superuser made one may use
+ * its own identity with it (dsn.h).
  *
  * Invariants
  * 1. An id is handed out once, by the coordinator, ascending.
@@ -33,6 +36,7 @@ typedef struct Member
 	char *role;  /* 'member', 'witness' */
 	char *state; /* 'joining', 'ready', 'dropped' */
 	bytea *base; /* encoded vector, or NULL */
+	bool server_identity; /* a superuser gave the dsn */
 } Member;
 
 /*
@@ -60,12 +64,15 @@ extern bool member_leads_here(Remote *remote);
  * ERROR 22023 if the connection string leads to another database; WARNING if
  * it leads nowhere now, since only the others need to get through by it.
  */
-extern void member_check_dsn(const char *dsn);
+extern void member_check_dsn(Dsn dsn);
 
 /* Applies a META_NODE change; idempotent. ERROR XX001 if it names nobody. */
 extern void member_apply(const char *json);
 /* Carries it out here and records it for the others. */
 extern void member_change(const char *json);
+
+/* How this node may connect to it. */
+extern Dsn member_dsn(const Member *member);
 
 /* One member or NULL; palloc'd. */
 extern Member *member_by_id(int32 id);

@@ -31,16 +31,30 @@ enum
 static PGresult *held = NULL; /* of the last answer handed out */
 
 void
-peer_link_init(PeerLink *link, const PeerPurpose *purpose, uint32 node, const char *name, const char *dsn)
+peer_link_init(PeerLink *link, const PeerPurpose *purpose, uint32 node, const char *name, Dsn dsn)
 {
 	memset(link, 0, sizeof(*link));
 	link->purpose = purpose;
 	link->node = node;
 	strlcpy(link->name, name, sizeof(link->name));
-	link->dsn = strdup(dsn);
+	link->by_superuser = dsn.by_superuser;
+	link->dsn = strdup(dsn.text);
 	if (link->dsn == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	link->state = LINK_DOWN;
+}
+
+static Dsn
+dsn_of(const PeerLink *link)
+{
+	return (Dsn){.text = link->dsn, .by_superuser = link->by_superuser};
+}
+
+bool
+peer_link_is_for(const PeerLink *link, const char *name, Dsn dsn)
+{
+	return strcmp(link->dsn, dsn.text) == 0 && link->by_superuser == dsn.by_superuser &&
+		strcmp(link->name, name) == 0;
 }
 
 static void
@@ -92,11 +106,17 @@ ignore_notice(void *arg, const PGresult *res)
 void
 peer_link_start(PeerLink *link)
 {
-	const char *const keywords[] = {"dbname", "fallback_application_name", "keepalives_idle",
+	const char *const keywords[] = {"fallback_application_name", "keepalives_idle",
 									"keepalives_interval", "keepalives_count", "tcp_user_timeout", NULL};
-	const char *values[] = {link->dsn, link->purpose->application, "5", "5", "3", "20000", NULL};
+	const char *values[] = {link->purpose->application, "5", "5", "3", "20000", NULL};
+	const char *refusal = dsn_refusal(dsn_of(link));
 
-	link->conn = PQconnectStartParams(keywords, values, 1);
+	if (refusal)
+	{
+		peer_link_fail(link, refusal);
+		return;
+	}
+	link->conn = dsn_connect(dsn_of(link), keywords, values);
 	if (link->conn == NULL || PQstatus(link->conn) == CONNECTION_BAD)
 	{
 		peer_link_fail(link, link->conn ? PQerrorMessage(link->conn) : "out of memory");
@@ -182,6 +202,8 @@ peer_link_send(PeerLink *link, int stream, const void *frame, size_t len)
 static void
 connect_further(PeerLink *link)
 {
+	const char *refusal;
+
 	switch (PQconnectPoll(link->conn))
 	{
 		case PGRES_POLLING_READING:
@@ -191,6 +213,12 @@ connect_further(PeerLink *link)
 			link->wait_events = WL_SOCKET_WRITEABLE;
 			break;
 		case PGRES_POLLING_OK:
+			refusal = dsn_connection_refusal(dsn_of(link), link->conn);
+			if (refusal)
+			{
+				peer_link_fail(link, refusal);
+				break;
+			}
 			if (PQsetnonblocking(link->conn, 1) != 0 || !PQenterPipelineMode(link->conn))
 			{
 				peer_link_fail(link, PQerrorMessage(link->conn));

@@ -16,6 +16,7 @@
 #include "lib/stringinfo.h"
 #include "storage/latch.h"
 
+#include "dsn.h"
 #include "shmem.h"
 
 struct pg_conn;
@@ -35,6 +36,7 @@ typedef struct PeerLink
 	uint32 node;
 	char name[NAMEDATALEN];
 	char *dsn; /* malloc'd */
+	bool by_superuser; /* who gave it: see dsn.h */
 	struct pg_conn *conn;
 	LinkState state;
 	int step; /* of the start: see peer_link.c */
@@ -60,7 +62,9 @@ typedef struct PeerAnswer
 } PeerAnswer;
 
 extern void peer_link_init(PeerLink *link, const PeerPurpose *purpose, uint32 node, const char *name,
-						   const char *dsn);
+						   Dsn dsn);
+/* It is still the connection to make for a peer of that name and string. */
+extern bool peer_link_is_for(const PeerLink *link, const char *name, Dsn dsn);
 /* Starts to connect. */
 extern void peer_link_start(PeerLink *link);
 /* The connection stands: say HELLO. Called when state is LINK_GREETING and

@@ -115,34 +115,6 @@ lost(Remote *remote)
 
 /* ------------------------------------------------------------ connecting */
 
-static PQconninfoOption *
-parse(const char *dsn)
-{
-	char *ignored = NULL;
-	PQconninfoOption *options = PQconninfoParse(dsn, &ignored);
-
-	if (ignored)
-		PQfreemem(ignored);
-	return options;
-}
-
-void
-remote_check_dsn(const char *dsn)
-{
-	PQconninfoOption *options = parse(dsn);
-
-	if (options == NULL)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("the connection string cannot be parsed"),
-			 errdetail(
-				 "It is not repeated here because it may hold a password."),
-			 errhint(
-				 "Write it like 'host=10.0.0.1 port=5432 dbname=app user=causaldb password=...'.")));
-	PQconninfoFree(options);
-}
-
 static void
 ignore_notice(void *arg, const PGresult *result)
 {
@@ -179,18 +151,22 @@ handshake(Remote *remote, TimestampTz deadline, char **why)
 	}
 }
 
-Remote *
-remote_try(const char *dsn, const char *whom, int timeout_ms, char **why)
+/* NULL, with a reason, if there is no connection; *refused: we do not want it. */
+static Remote *
+attempt(Dsn dsn, const char *whom, int timeout_ms, const char **refused,
+		char **why)
 {
-	const char *keywords[] = { "dbname", "client_encoding",
-							   "fallback_application_name", NULL };
-	const char *values[] = { dsn, GetDatabaseEncodingName(), "causaldb admin",
+	const char *keywords[] = { "client_encoding", "fallback_application_name",
+							   NULL };
+	const char *values[] = { GetDatabaseEncodingName(), "causaldb admin",
 							 NULL };
 	TimestampTz deadline =
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
 	Remote *remote = palloc0(sizeof(Remote));
 
-	remote_check_dsn(dsn);
+	*refused = dsn_refusal(dsn);
+	if (*refused)
+		return NULL;
 	remote->whom = pstrdup(whom);
 	remote->at_end.func = shut;
 	remote->at_end.arg = remote;
@@ -201,7 +177,7 @@ remote_try(const char *dsn, const char *whom, int timeout_ms, char **why)
 						errmsg("could not connect to %s", whom),
 						errdetail("Too many files are open in this process.")));
 	remote->descriptor = true;
-	remote->conn = PQconnectStartParams(keywords, values, true);
+	remote->conn = dsn_connect(dsn, keywords, values);
 	if (remote->conn == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
@@ -211,22 +187,49 @@ remote_try(const char *dsn, const char *whom, int timeout_ms, char **why)
 		shut(remote);
 		return NULL;
 	}
+	/* before anything is said in that name */
+	*refused = dsn_connection_refusal(dsn, remote->conn);
+	if (*refused)
+	{
+		shut(remote);
+		return NULL;
+	}
 	remote_command(remote, SETTINGS);
 	return remote;
 }
 
 Remote *
-remote_connect(const char *dsn, const char *whom, int timeout_ms)
+remote_try(Dsn dsn, const char *whom, int timeout_ms, char **why)
 {
-	char *why = NULL;
-	Remote *remote = remote_try(dsn, whom, timeout_ms, &why);
+	const char *refused;
+	Remote *remote = attempt(dsn, whom, timeout_ms, &refused, why);
 
+	if (refused)
+		*why = pstrdup(refused);
+	return remote;
+}
+
+Remote *
+remote_connect(Dsn dsn, const char *whom, int timeout_ms)
+{
+	const char *refused;
+	char *why = NULL;
+	Remote *remote = attempt(dsn, whom, timeout_ms, &refused, &why);
+
+	if (refused)
+		dsn_refuse(refused);
 	if (remote == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
 				 errmsg("could not connect to %s", whom),
 				 errdetail("%s", why)));
 	return remote;
+}
+
+const char *
+remote_address(Remote *remote)
+{
+	return PQhostaddr(remote->conn);
 }
 
 /* ------------------------------------------------------------ statements */

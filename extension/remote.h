@@ -22,6 +22,8 @@
 
 #include "lib/stringinfo.h"
 
+#include "dsn.h"
+
 typedef struct Remote Remote;
 
 /* what a statement gave; palloc'd in the caller's context */
@@ -35,18 +37,16 @@ typedef struct RemoteRows
 #define REMOTE_VALUE(rows, row, column)                                        \
 	((rows)->values[(row) * (rows)->ncolumns + (column)])
 
-/* ERROR 22023 unless the string can be parsed; says nothing of its content. */
-extern void remote_check_dsn(const char *dsn);
-
 /*
  * Connects within timeout_ms. `whom` names the other side for people ("node
- * n2", "the server named by via"). remote_connect raises 08001; remote_try
- * returns NULL and a palloc'd reason.
+ * n2", "the server named by via"). remote_connect raises 08001, or 42501
+ * where dsn.h refuses; remote_try returns NULL and a palloc'd reason.
  */
-extern Remote *remote_connect(const char *dsn, const char *whom,
-							  int timeout_ms);
-extern Remote *remote_try(const char *dsn, const char *whom, int timeout_ms,
+extern Remote *remote_connect(Dsn dsn, const char *whom, int timeout_ms);
+extern Remote *remote_try(Dsn dsn, const char *whom, int timeout_ms,
 						  char **why);
+/* The address it has connected to, "" for a socket; lives as it does. */
+extern const char *remote_address(Remote *remote);
 extern void remote_close(Remote *remote);
 
 /*

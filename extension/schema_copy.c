@@ -9,7 +9,6 @@
 
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
-#include "libpq-fe.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
@@ -40,42 +39,6 @@ add_word(StringInfo command, const char *word)
 		else
 			appendStringInfoChar(command, *c);
 	appendStringInfoChar(command, '\'');
-}
-
-/* The connection string without the password, which *password gets. */
-static char *
-split_password(const char *dsn, char **password)
-{
-	PQconninfoOption *options = PQconninfoParse(dsn, NULL);
-	PQconninfoOption *option;
-	StringInfoData rest;
-
-	if (options == NULL)
-		elog(ERROR, "a connection string that was used cannot be parsed");
-	initStringInfo(&rest);
-	*password = NULL;
-	for (option = options; option->keyword; option++)
-	{
-		const char *c;
-
-		if (option->val == NULL)
-			continue;
-		if (strcmp(option->keyword, "password") == 0)
-		{
-			*password = pstrdup(option->val);
-			continue;
-		}
-		appendStringInfo(&rest, "%s='", option->keyword);
-		for (c = option->val; *c; c++)
-		{
-			if (*c == '\'' || *c == '\\')
-				appendStringInfoChar(&rest, '\\');
-			appendStringInfoChar(&rest, *c);
-		}
-		appendStringInfoString(&rest, "' ");
-	}
-	PQconninfoFree(options);
-	return rest.data;
 }
 
 static char *
@@ -171,10 +134,10 @@ read_all(FILE *pipe)
 }
 
 static char *
-dump(const char *dsn, const char *snapshot, SchemaPart part)
+dump(Dsn dsn, const char *address, const char *snapshot, SchemaPart part)
 {
 	char *password;
-	char *rest = split_password(dsn, &password);
+	char *rest = dsn_split(dsn, address, &password);
 	FILE *pipe = start(dump_command(rest, snapshot, part), password);
 	char *text = read_all(pipe);
 	int status = ClosePipeStream(pipe);
@@ -254,9 +217,9 @@ run_one(const char *sql)
 }
 
 void
-schema_copy(const char *dsn, const char *snapshot, SchemaPart part)
+schema_copy(Dsn dsn, const char *address, const char *snapshot, SchemaPart part)
 {
-	char *text = dump(dsn, snapshot, part);
+	char *text = dump(dsn, address, snapshot, part);
 	List *statements;
 	ListCell *lc;
 	int nest;

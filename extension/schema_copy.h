@@ -17,6 +17,8 @@
 
 #include "postgres.h"
 
+#include "dsn.h"
+
 typedef enum SchemaPart
 {
 	SCHEMA_BEFORE_ROWS, /* types, functions, tables, defaults */
@@ -25,8 +27,11 @@ typedef enum SchemaPart
 
 /*
  * Brings one part of the schema that `dsn` leads to, as the exported snapshot
- * sees it. Errors of a statement tell which it was.
+ * sees it. `address` is where a connection by it has led before: what may not
+ * borrow this server's identity goes nowhere else. Errors of a statement tell
+ * which it was.
  */
-extern void schema_copy(const char *dsn, const char *snapshot, SchemaPart part);
+extern void schema_copy(Dsn dsn, const char *address, const char *snapshot,
+						SchemaPart part);
 
 #endif

@@ -138,7 +138,7 @@ load_peers(void)
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
-	if (SPI_execute("SELECT id, name, dsn FROM causaldb.node n, causaldb.local_node l "
+	if (SPI_execute("SELECT id, name, dsn, n.server_identity AND l.server_identity FROM causaldb.node n, causaldb.local_node l "
 					"WHERE n.id <> l.node AND n.state <> 'dropped' ORDER BY id", true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "causaldb could not read causaldb.node");
 	for (i = 0; i < (int) SPI_processed && nseen < REP_MAX_MEMBERS; i++)
@@ -148,11 +148,12 @@ load_peers(void)
 		bool isnull;
 		uint32 id = (uint32) DatumGetInt32(SPI_getbinval(tuple, desc, 1, &isnull));
 		char *name = SPI_getvalue(tuple, desc, 2);
-		char *dsn = SPI_getvalue(tuple, desc, 3);
+		Dsn dsn = {.text = SPI_getvalue(tuple, desc, 3),
+			.by_superuser = DatumGetBool(SPI_getbinval(tuple, desc, 4, &isnull))};
 		Peer *peer = find_peer(id);
 
 		seen[nseen++] = id;
-		if (peer && (strcmp(peer->link.dsn, dsn) != 0 || strcmp(peer->link.name, name) != 0))
+		if (peer && !peer_link_is_for(&peer->link, name, dsn))
 		{
 			peer_link_close(&peer->link);
 			peer_link_init(&peer->link, &shipping, id, name, dsn);

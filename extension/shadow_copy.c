@@ -81,7 +81,8 @@ copy_members(const ShadowCopy *from)
 	RemoteRows *rows = remote_query(
 		from->source,
 		"SELECT jsonb_build_object('id', id, 'name', name, 'dsn', dsn, 'role', role,"
-		" 'state', state, 'base', encode(base, 'hex'))"
+		" 'state', state, 'base', encode(base, 'hex'),"
+		" 'server_identity', server_identity)"
 		" FROM causaldb.node ORDER BY id",
 		0, NULL);
 	int i;

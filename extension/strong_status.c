@@ -179,7 +179,7 @@ ask_leader(uint32 leader, const char *name)
 
 	if (m == NULL)
 		elog(ERROR, "causaldb: the leader %u is no node", leader);
-	remote = remote_connect(m->dsn, psprintf("node %s", m->name), 5000);
+	remote = remote_connect(member_dsn(m), psprintf("node %s", m->name), 5000);
 	(void) remote_query(remote, "SELECT causaldb.transfer_leadership($1)", 1,
 						&name);
 	remote_close(remote);

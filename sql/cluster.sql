@@ -112,7 +112,7 @@ SELECT causaldb.wait_for(:'token');
 SELECT dsn FROM causaldb.node;
 SELECT causaldb.create_cluster('n2', 'dbname=x');
 SELECT causaldb.join_cluster('n2', 'dbname=x', 'dbname=y');
-SELECT causaldb.admit_node('n2', 'dbname=x', 'member');
+SELECT causaldb.admit_node('n2', 'dbname=x', 'member', true);
 SELECT causaldb.alter_node('n1', 'dbname=x');
 SELECT causaldb.order_tag('{}');
 SELECT causaldb.closed_position();

@@ -119,7 +119,7 @@ INSERT INTO late VALUES (1, 1);
 SELECT causaldb.set_merge('late', 'v', 'counter');
 \echo :SQLSTATE
 ROLLBACK;
-SELECT causaldb.admit_node('n5', 'dbname=x', 'member');
+SELECT causaldb.admit_node('n5', 'dbname=x', 'member', true);
 \echo :SQLSTATE
 SELECT causaldb.alter_node('n2', :'two' || ' connect_timeout=9');
 \c join_one
