@@ -92,18 +92,25 @@ local_position(void)
 	return Max(last + 1, now);
 }
 
+/* The name of this transaction's chunks, if it has written some. */
+static uint64
+chunks_xid(int32 chunk_stream)
+{
+	return chunk_stream < 0
+			   ? 0
+			   : U64FromFullTransactionId(GetTopFullTransactionId());
+}
+
 static void
-log_here(StringInfo payload)
+log_here(StringInfo payload, int32 chunk_stream)
 {
 	StringInfoData deps;
 	uint64 position = local_position();
 
 	initStringInfo(&deps);
 	store_encode_deps(NULL, 0, position, &deps);
-	store_insert_log(0, position,
-					 U64FromFullTransactionId(GetTopFullTransactionId()),
-					 deps.data, (size_t) deps.len, payload->data,
-					 (size_t) payload->len);
+	store_insert_log(0, position, chunks_xid(chunk_stream), deps.data,
+					 (size_t) deps.len, payload->data, (size_t) payload->len);
 }
 
 static void
@@ -126,8 +133,7 @@ log_stamped(StringInfo payload, int32 chunk_stream)
 	}
 	initStringInfo(&encoded);
 	store_encode_deps(deps, stamp->ndeps, stamp->position, &encoded);
-	store_insert_log(stamp->stream, stamp->position,
-					 U64FromFullTransactionId(GetTopFullTransactionId()),
+	store_insert_log(stamp->stream, stamp->position, chunks_xid(chunk_stream),
 					 encoded.data, (size_t) encoded.len, payload->data,
 					 (size_t) payload->len);
 }
@@ -162,7 +168,7 @@ write_log_row(void)
 	if (shmem_available())
 		log_stamped(payload, chunk_stream);
 	else
-		log_here(payload);
+		log_here(payload, chunk_stream);
 	DEBUG_POINT("precommit_logged");
 }
 
@@ -640,9 +646,8 @@ causaldb_capture(PG_FUNCTION_ARGS)
 	TriggerData *data = (TriggerData *) fcinfo->context;
 	CatalogRelation *r;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) ||
-		(TRIGGER_FIRED_FOR_ROW(data->tg_event) &&
-		 !TRIGGER_FIRED_AFTER(data->tg_event)))
+	if (!CALLED_AS_TRIGGER(fcinfo) || (TRIGGER_FIRED_FOR_ROW(data->tg_event) &&
+									   !TRIGGER_FIRED_AFTER(data->tg_event)))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("causaldb.capture() is a trigger of tagged tables"),

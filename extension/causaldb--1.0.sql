@@ -85,7 +85,7 @@ COMMENT ON TABLE causaldb.descriptor IS 'names, types and rules under which chan
 
 CREATE TABLE causaldb.log (
 	position	int8 NOT NULL,
-	xid			xid8 NOT NULL,
+	xid			xid8,	-- names the chunks; NULL where there are none
 	stream		int4 NOT NULL,
 	deps		bytea NOT NULL,
 	payload		bytea NOT NULL,

@@ -234,6 +234,7 @@ store_insert_log(int32 stream, uint64 position, uint64 xid, const void *deps,
 
 	values[LOG_POSITION - 1] = UInt64GetDatum(position);
 	values[LOG_XID - 1] = UInt64GetDatum(xid);
+	nulls[LOG_XID - 1] = xid == 0;
 	values[LOG_STREAM - 1] = Int32GetDatum(stream);
 	values[LOG_DEPS - 1] = PointerGetDatum(deps_bytes);
 	values[LOG_PAYLOAD - 1] = PointerGetDatum(payload_bytes);
@@ -349,9 +350,13 @@ store_log_begin(int32 stream, uint64 after, uint64 upto, Snapshot snapshot)
 static void
 read_log_row(StoreScan *scan, StoreLogRow *row)
 {
+	bool unnamed;
+	Datum xid;
+
 	row->stream = DatumGetInt32(scan_value(scan, LOG_STREAM));
 	row->position = DatumGetUInt64(scan_value(scan, LOG_POSITION));
-	row->xid = DatumGetUInt64(scan_value(scan, LOG_XID));
+	xid = slot_getattr(scan->slot, LOG_XID, &unnamed);
+	row->xid = unnamed ? 0 : DatumGetUInt64(xid);
 	row->deps = scan_bytes(scan, LOG_DEPS, &row->deps_len);
 	row->payload = scan_bytes(scan, LOG_PAYLOAD, &row->payload_len);
 }

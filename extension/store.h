@@ -45,6 +45,8 @@ extern Oid store_index(StoreTable table);
 /* Inserts a tuple of the open table, with its index entries. */
 extern void store_insert(Relation rel, Datum *values, bool *nulls);
 
+/* xid names the transaction's chunks; 0 if it has none, which rests as NULL
+ * and takes no room. */
 extern void store_insert_log(int32 stream, uint64 position, uint64 xid,
 							 const void *deps, size_t deps_len,
 							 const void *payload, size_t payload_len);
@@ -55,7 +57,7 @@ typedef struct StoreLogRow
 {
 	int32 stream;
 	uint64 position;
-	uint64 xid; /* the origin's; names its chunks */
+	uint64 xid; /* the origin's; names its chunks; 0 if it has none */
 	const uint8 *deps;
 	size_t deps_len;
 	const uint8 *payload;
