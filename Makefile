@@ -25,7 +25,7 @@ override with_llvm = no
 
 .DEFAULT_GOAL = all
 .PHONY: all check demo demo-stop setup testing temp-install
-.PHONY: tidy indent unit bench check-programs clean-work uninstall-module
+.PHONY: tidy indent unit check-programs clean-work uninstall-module
 
 # These find their tools themselves, so that they work on a bare machine; they
 # come back here once PostgreSQL is there. Apart from the rest because PGXS has
@@ -116,8 +116,6 @@ tidy: all testing
 	@test/tidy/tidy
 indent:
 	clang-format -i $(wildcard extension/*.[ch] replicator/*.[ch] test/*/*.[ch])
-bench: temp-install
-	@test/bench/run
 
 # PGXS removes modules by their path in here
 uninstall: uninstall-module

@@ -12,6 +12,7 @@ use BenchServer;
 use Time::HiRes qw(time);
 
 our $note = sub { };    # told what goes on
+our @left_out;          # sentences on what could not be measured here
 
 # name => [ function, short name ], in the order of measuring
 our @rows = (
@@ -19,12 +20,17 @@ our @rows = (
 	[ bulk => \&bulk_row ],
 	[ backlog => \&backlog_row ],
 	[ large => \&large_row ],
+	[ lag => \&lag_row ],
+	[ select => \&select_row ],
 	[ bytes => \&bytes_row ]);
 
 # ------------------------------------------------------------------ servers
 
 my %causaldb = ('shared_preload_libraries' => "'causaldb'");
 my %native = ('wal_level' => 'logical');
+my %pglogical = (%native,
+	'shared_preload_libraries' => "'pglogical'",
+	'track_commit_timestamp' => 'on');
 
 # A cluster of as many nodes with the same tables in it, tagged by $tag.
 sub causaldb_nodes
@@ -60,6 +66,46 @@ sub native_pair
 	$pair[1]->run("CREATE SUBSCRIPTION s CONNECTION '" . $pair[0]->dsn
 		  . "' PUBLICATION all_tables WITH (copy_data = false" . ($options // '') . ')');
 	return @pair;
+}
+
+# A provider and its subscriber, equal tables on both; nothing if pglogical is
+# not installed. Tables without a key go into the set for those.
+sub pglogical_pair
+{
+	my ($tables) = @_;
+	my @pair = map { BenchServer->make("pglogical$_", %pglogical, output_plugins()) } 1 .. 2;
+
+	foreach my $node (@pair)
+	{
+		$tables->($node);
+		$node->run('CREATE EXTENSION pglogical',
+			sprintf("SELECT pglogical.create_node('%s', '%s')", $node->{name}, $node->dsn));
+	}
+	$pair[0]->run("SELECT pglogical.replication_set_add_table(CASE WHEN relhasindex THEN 'default' "
+		  . "ELSE 'default_insert_only' END, oid) FROM pg_class "
+		  . "WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace");
+	$pair[1]->run("SELECT pglogical.create_subscription('s', '" . $pair[0]->dsn
+		  . "', synchronize_structure := false, synchronize_data := false)",
+		"SELECT pglogical.wait_for_subscription_sync_complete('s')");
+	return @pair;
+}
+
+# Servers of late let only those plugins be used that are named.
+sub output_plugins
+{
+	return unless BenchServer::has_setting('output_plugin_libraries');
+	return ('output_plugin_libraries' => "'pgoutput, test_decoding, pglogical_output'");
+}
+
+# The side named pglogical, or nothing where there is none.
+sub pglogical_side
+{
+	my ($tables) = @_;
+	my $why = 'pglogical: Debian\'s package postgresql-15-pglogical is not installed and could not be.';
+
+	return [ pglogical => pglogical_pair($tables) ] if BenchServer::has_extension('pglogical');
+	push @left_out, $why unless grep { $_ eq $why } @left_out;
+	return;
 }
 
 # ------------------------------------------------------------- foreground
@@ -199,7 +245,7 @@ sub drain_in_turns
 			push @{ $raw{$name} }, $all;
 			push @{ $link{$name} }, $link;
 		}
-		$note->('seconds', map { "$_->[0] $raw{$_->[0]}[-1] (link $link{$_->[0]}[-1])" } @sides);
+		$note->(map { sprintf "%s %.2f s (link %.2f)", $_->[0], $raw{ $_->[0] }[-1], $link{ $_->[0] }[-1] } @sides);
 	}
 	return (\%raw, \%link);
 }
@@ -242,10 +288,12 @@ EOS
 	my @tag = map { "SELECT causaldb.set_consistency('$_', 'eventual')" }
 	  qw(pgbench_accounts pgbench_history mark);
 	my @native = native_pair($tables);
+	my @streaming = native_pair($tables, ', streaming = on', 'streaming');
+	my @pglogical = pglogical_side($tables);
 	my @causaldb = causaldb_nodes(2, $tables, @tag);
 	my ($raw, $link) = drain_in_turns($size->{drain_pairs}, $work,
 		'SELECT (SELECT sum(abalance) FROM pgbench_accounts), count(*), sum(delta) FROM pgbench_history',
-		[ native => @native ], [ causaldb => @causaldb ]);
+		[ native => @native ], [ native_streaming => @streaming ], @pglogical, [ causaldb => @causaldb ]);
 
 	BenchServer::drop_all();
 	return {
@@ -271,10 +319,11 @@ sub large_row
 	};
 	my @native = native_pair($tables);
 	my @streaming = native_pair($tables, ', streaming = on', 'streaming');
+	my @pglogical = pglogical_side($tables);
 	my @causaldb = causaldb_nodes(2, $tables,
 		map { "SELECT causaldb.set_consistency('$_', 'eventual')" } qw(bulk mark));
 	my ($raw, $link) = drain_in_turns($size->{large_pairs}, $work, 'SELECT count(*), sum(n) FROM bulk',
-		[ native => @native ], [ native_streaming => @streaming ], [ causaldb => @causaldb ]);
+		[ native => @native ], [ native_streaming => @streaming ], @pglogical, [ causaldb => @causaldb ]);
 
 	BenchServer::drop_all();
 	return {
@@ -283,14 +332,204 @@ sub large_row
 			against => 'native', unit => 's', better => 'less', goal => 1.5, raw => $raw, link => $link } };
 }
 
+# ---------------------------------------------------------------------- lag
+
+my $lag_rate = 1000;
+my $lag_writers = 8;
+
+# First sight on the peer minus the return of COMMIT at a steady rate; lag.c is
+# the client. In turns, all samples kept by steps of 10 us.
+sub lag_row
+{
+	my ($size) = @_;
+	my $tables = sub {
+		$_[0]->run('CREATE TABLE lag (writer int PRIMARY KEY, n int)',
+			"INSERT INTO lag SELECT g, 0 FROM generate_series(0, $lag_writers - 1) g");
+	};
+	my @native = native_pair($tables);
+	my @causaldb = causaldb_nodes(2, $tables, "SELECT causaldb.set_consistency('lag', 'eventual')");
+	my @sides = ([ native => @native ], [ causaldb => @causaldb ]);
+	my $samples = $size->{lag_samples} / $size->{lag_turns};
+	my %lag = map { $_->[0] => { steps => {}, median => [], p99 => [], tps => [], poll => [] } } @sides;
+
+	lag_turn(@$_, $size->{lag_warm_up}) foreach @sides;
+	foreach my $turn (1 .. $size->{lag_turns})
+	{
+		foreach my $side ($turn % 2 ? @sides : reverse @sides)
+		{
+			my $all = $lag{ $side->[0] };
+			my $found = lag_turn(@$side, $samples);
+
+			$all->{steps}{$_} += $found->{steps}{$_} foreach keys %{ $found->{steps} };
+			push @{ $all->{median} }, percentile($found->{steps}, 50);
+			push @{ $all->{p99} }, percentile($found->{steps}, 99);
+			push @{ $all->{$_} }, $found->{$_} foreach qw(tps poll);
+		}
+		$note->('median, 99 %, ms', map { $_->[0], map { $_->[-1] } @{ $lag{ $_->[0] } }{qw(median p99)} } @sides);
+	}
+	BenchServer::drop_all();
+	return {
+		lag => {
+			title => "lag at $lag_rate transactions a second: first sight on the peer minus return of COMMIT, "
+			  . "$size->{lag_samples} samples",
+			goal => { median => 2, p99 => 20 }, unit => 'ms', step_us => 10,
+			overall => { map {
+				my $steps = $lag{$_}{steps};
+				$_ => { median => percentile($steps, 50), p99 => percentile($steps, 99) }
+			} keys %lag },
+			lag => \%lag } };
+}
+
+# One run of the client between the two; all rows begin at 0 again.
+sub lag_turn
+{
+	my ($name, $source, $peer, $samples) = @_;
+	my %found = (steps => {});
+
+	$source->run('UPDATE lag SET n = 0');
+	$peer->when('NOT EXISTS (SELECT FROM lag WHERE n <> 0)');
+	my @words = map { quotemeta } BenchServer::program('bench-lag'), $source->dsn, $peer->dsn, $samples,
+	  $lag_rate, $lag_writers;
+	foreach (`@words 2>&1`)
+	{
+		if (/^tps (\d+)$/) { $found{tps} = $1 + 0 }
+		elsif (/^poll ([\d.]+) ([\d.]+)$/) { $found{poll} = [ $1 + 0, $2 + 0 ] }
+		elsif (/^(-?\d+) (\d+)$/) { $found{steps}{$1} = $2 + 0 }
+		else { die "bench-lag, $name: $_" }
+	}
+	die "bench-lag failed on $name\n" if $? || !defined $found{tps};
+	return \%found;
+}
+
+# In ms, the upper end of the step.
+sub percentile
+{
+	my ($steps, $percent) = @_;
+	my ($all, $below) = (0, 0);
+
+	$all += $_ foreach values %$steps;
+	foreach my $step (sort { $a <=> $b } keys %$steps)
+	{
+		$below += $steps->{$step};
+		return ($step + 1) / 100 if $below * 100 >= $percent * $all;
+	}
+	die "no samples\n";
+}
+
+# ------------------------------------------------------------------ reading
+
+# A SELECT by key: instructions in a server of one process, then throughput.
+sub select_row
+{
+	my ($size) = @_;
+	return { select_instructions($size), select_throughput($size) };
+}
+
+# Instructions of one EXECUTE of a prepared SELECT by key: what a run with many
+# of them takes more than a run with few.
+sub select_instructions
+{
+	my ($size) = @_;
+
+	if (system('valgrind --version >/dev/null 2>&1') != 0)
+	{
+		push @left_out, 'instructions of a SELECT: Debian\'s package valgrind is not installed and could not be.';
+		return ();
+	}
+	my ($node) = causaldb_nodes(1,
+		sub {
+			$_[0]->run(map { ("CREATE TABLE $_ (id int PRIMARY KEY, n int, what text)",
+						"INSERT INTO $_ SELECT g, g, 'row ' || g FROM generate_series(1, 1000) g",
+						"VACUUM ANALYZE $_") } qw(tagged untagged)) },
+		"SELECT causaldb.set_consistency('tagged', 'eventual')");
+	# all hint bits are set and nothing is left to recover
+	$node->run('VACUUM ANALYZE tagged', 'VACUUM ANALYZE untagged', 'CHECKPOINT');
+	$node->stop;
+	my @sides = (
+		[ plain => 'untagged', '' ],
+		[ tagged_only => 'tagged', '' ],
+		[ preloaded_only => 'untagged', 'causaldb' ],
+		[ causaldb => 'tagged', 'causaldb' ]);
+	my ($few, $many) = (100, 100 + $size->{select_count});
+	my %raw;
+
+	foreach my $turn (1 .. $size->{select_turns})
+	{
+		foreach my $side (@sides)
+		{
+			my ($name, $table, $preload) = @$side;
+			my ($less, $more) = map { $node->instructions($preload, select_script($table, $_)) } $few, $many;
+
+			push @{ $raw{$name} }, ($more - $less) / ($many - $few);
+		}
+		$note->('instructions', map { $_->[0], $raw{ $_->[0] }[-1] } @sides);
+	}
+	BenchServer::drop_all();
+	return (select_instructions => {
+			title => 'instructions of a SELECT by key, prepared (callgrind, single-user server)',
+			unit => 'instructions', goal => 1, raw => \%raw });
+}
+
+sub select_script
+{
+	my ($table, $n) = @_;
+	my $script = "PREPARE by_key(int) AS SELECT n, what FROM $table WHERE id = \$1;\n"
+	  . "SET plan_cache_mode = force_generic_plan;\n";
+
+	$script .= sprintf "EXECUTE by_key(%d);\n", 1 + $_ * 7 % 1000 foreach 1 .. $n;
+	return $script;
+}
+
+# Two untagged servers and a tagged one, in turns of changing order.
+sub select_throughput
+{
+	my ($size) = @_;
+	my $scale = $size->{scale};
+	my $fill = sub { $_[0]->pgbench(options => [ '-i', '-q', '-s', $scale ]) };
+	my @plain = map { BenchServer->make($_) } qw(plain plain_again);
+
+	$fill->($_) foreach @plain;
+	my ($tagged) = causaldb_nodes(1, $fill,
+		map { "SELECT causaldb.set_consistency('pgbench_$_', 'eventual')" } qw(accounts branches tellers history));
+	my @sides = ([ plain => $plain[0] ], [ plain_again => $plain[1] ], [ causaldb => $tagged ]);
+	my $run = sub {
+		my ($server, $seconds) = @_;
+		return $server->pgbench(
+			options => [ '-n', '-S', '-M', 'prepared', '-c', 8, '-j', 2, '-T', $seconds ]);
+	};
+	my %raw;
+
+	$_->[1]->run('CHECKPOINT') foreach @sides;
+	$run->($_->[1], $size->{warm_up}) foreach @sides;
+	foreach my $turn (1 .. $size->{read_turns})
+	{
+		push @sides, shift @sides;
+		push @{ $raw{ $_->[0] } }, $run->($_->[1], $size->{read_seconds}) foreach @sides;
+		$note->('SELECT', map { $raw{$_}[-1] } qw(plain plain_again causaldb));
+	}
+	BenchServer::drop_all();
+	return (select_tps => {
+			title => "pgbench -S, prepared, 8 clients, scale $scale",
+			unit => 'tps', raw => \%raw });
+}
+
 # -------------------------------------------------------------------- space
 
-# What the log takes for a one-column UPDATE of an int, one a transaction.
+# What the log takes for a one-column UPDATE of an int, one a transaction:
+# alone, and where each names what it has seen of two peers.
 sub bytes_row
 {
 	my ($size) = @_;
+	return {
+		log_bytes => log_bytes($size, 1, 'no peer'),
+		log_bytes_peers => log_bytes($size, 3, 'two peers in deps') };
+}
+
+sub log_bytes
+{
+	my ($size, $nnodes, $what) = @_;
 	my $updates = $size->{updates};
-	my ($node) = causaldb_nodes(1,
+	my ($node, @peers) = causaldb_nodes($nnodes,
 		sub { $_[0]->run('CREATE TABLE t (id int PRIMARY KEY, n int)',
 				'INSERT INTO t SELECT g, 0 FROM generate_series(1, 10000) g') },
 		"SELECT causaldb.set_consistency('t', 'eventual')");
@@ -300,18 +539,24 @@ sub bytes_row
 	print $out "\\set id random(1, 10000)\nUPDATE t SET n = n + 1 WHERE id = :id;\n";
 	close $out;
 
+	# one transaction of each peer is all that deps need to name it
+	foreach my $i (0 .. $#peers)
+	{
+		$peers[$i]->run("UPDATE t SET n = -7 WHERE id = $i + 1");
+		$node->when("(SELECT n FROM t WHERE id = $i + 1) = -7");
+	}
 	my @before = split /\|/, $node->run($look);
 	$node->pgbench(pgoptions => '-c synchronous_commit=off',
 		options => [ '-n', '-M', 'prepared', '-c', 4, '-j', 2, '-t', $updates / 4, '-f', $script ]);
 	my @after = split /\|/, $node->run($look);
 	my ($heap, $key) = map { ($after[$_] - $before[$_]) / $updates } 0, 1;
-	$note->('heap, key', $heap, $key);
+	my $deps = $node->run('SELECT avg(length(deps)) FROM causaldb.log');
+	$note->("heap, key; $what, deps of $deps bytes", $heap, $key);
 	BenchServer::drop_all();
 	return {
-		log_bytes => {
-			title => "log of an UPDATE of one int by key, heap and primary key ($updates transactions)",
-			unit => 'bytes', better => 'less', goal => 120,
-			raw => { heap => [ $heap ], primary_key => [ $key ] } } };
+		title => "log of an UPDATE of one int by key, $what, heap and primary key ($updates transactions)",
+		unit => 'bytes', better => 'less', goal => 120,
+		raw => { heap => [ $heap ], primary_key => [ $key ] } };
 }
 
 1;

@@ -105,6 +105,27 @@ sub drop_all
 	return;
 }
 
+# Instructions that a server of one process takes on this script, from its
+# start to its end, counted by callgrind. The server must be stopped.
+sub instructions
+{
+	my ($self, $preload, $script) = @_;
+	my $in = "$folder/script.sql";
+	my $log = "$folder/callgrind.log";
+	my @words = ('valgrind', '--tool=callgrind', '--callgrind-out-file=/dev/null', "--log-file=$log",
+		"$bin/postgres", '--single', '-D', $self->{data}, '-c', "shared_preload_libraries=$preload", 'postgres');
+	my $line = join ' ', map { length ? quotemeta : "''" } @words;
+
+	open my $out, '>', $in or die "$in: $!";
+	print $out $script;
+	close $out;
+	system("$line <\Q$in\E >>\Q$folder/commands.log\E 2>&1") == 0 or die "$line failed\n";
+	open my $counted, '<', $log or die "$log: $!";
+	my ($n) = map { /Collected : (\d+)/ ? $1 : () } <$counted>;
+	defined $n or die "callgrind has counted nothing; see $log\n";
+	return $n;
+}
+
 # How others reach it.
 sub dsn
 {
@@ -179,6 +200,29 @@ sub command
 
 	system("$line >>\Q$log\E 2>&1") == 0 or die "$program @words failed; see $log\n";
 	return;
+}
+
+# A program that is built for the bench alone.
+sub program
+{
+	my ($name) = @_;
+	return "$folder/../programs/$name";
+}
+
+sub has_setting
+{
+	my ($name) = @_;
+	return scalar grep { /^\Q$name\E\t/ } `\Q$bin\E/postgres --describe-config`;
+}
+
+# Whether CREATE EXTENSION would find it.
+sub has_extension
+{
+	my ($name) = @_;
+	my $share = `\Q$bin\E/pg_config --sharedir`;
+
+	chomp $share;
+	return -e "$share/extension/$name.control";
 }
 
 sub is_free
