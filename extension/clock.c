@@ -145,6 +145,19 @@ ahead(NodeShared *node, uint64 hlc, int of_time_ms, int of_hlc_ms)
 	return Max(now ? rep_hlc_from_ms(now + of_time_ms) : 0, hlc + rep_hlc_from_ms(of_hlc_ms));
 }
 
+/* As mark_reserve, of a caller that holds node->lock. */
+static void
+reserve_locked(NodeShared *node, uint64 hlc)
+{
+	uint64 mark;
+
+	if (ahead(node, hlc, REFILL_MS, REFILL_BEYOND_MS) <= pg_atomic_read_u64(&node->mark))
+		return;
+	mark = ahead(node, hlc, RESERVE_MS, RESERVE_BEYOND_MS);
+	mark_store(node, mark);
+	pg_atomic_write_u64(&node->mark, mark);
+}
+
 /*
  * Makes sure that positions up to `hlc` may leave the node (invariant 4). Only
  * the caller that moves the mark waits for the disk, unless the clock has
@@ -165,13 +178,7 @@ mark_reserve(NodeShared *node, uint64 hlc)
 	}
 	else
 		LWLockAcquire(&node->lock, LW_EXCLUSIVE);
-	mark = pg_atomic_read_u64(&node->mark);
-	if (refill > mark)
-	{
-		mark = ahead(node, hlc, RESERVE_MS, RESERVE_BEYOND_MS);
-		mark_store(node, mark);
-		pg_atomic_write_u64(&node->mark, mark);
-	}
+	reserve_locked(node, hlc);
 	LWLockRelease(&node->lock);
 }
 
@@ -179,6 +186,9 @@ void
 clock_open(NodeShared *node, uint64 above)
 {
 	uint64 start = above;
+
+	/* two may come at once: the second must not begin at the first one's mark */
+	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
 
 	/*
 	 * A shared clock that runs already is above the mark it began at. Without
@@ -192,8 +202,10 @@ clock_open(NodeShared *node, uint64 above)
 	}
 	node->opened_at = wall_boot_ms();
 	start = Max(start, rep_hlc_from_ms(trusted_ms(node)));
-	mark_reserve(node, start);
+	reserve_locked(node, start);
+	DEBUG_POINT("clock_marked");
 	shmem_max_u64(&node->hlc, start);
+	LWLockRelease(&node->lock);
 }
 
 /* ------------------------------------------------------------ the clock */
