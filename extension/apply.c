@@ -419,6 +419,23 @@ pass_stalled_end(int s, uint64 end)
 }
 
 /*
+ * The stream has nothing up to `before`, which lies before the transaction at
+ * its head: that is applied, and must be said although the head waits, for
+ * what it waits for may name such a position.
+ */
+static void
+pass_gap(int s, uint64 before)
+{
+	Lane *lane = &lanes[s];
+
+	if (lane->applied >= before || apply_transaction_skewed(before))
+		return;
+	lane->applied = before;
+	lane_applied[s] = before;
+	lane->touched = true;
+}
+
+/*
  * Applies of one lane what can be applied now. True if the group is full or
  * must be committed.
  */
@@ -467,7 +484,10 @@ run_lane(int s)
 					break;
 				}
 				if (!is_deliverable(&incoming))
+				{
+					pass_gap(s, incoming.stamp.hlc - 1);
 					return false;
+				}
 				if (in_group >= limit)
 					return true;
 				if ((lane->marked || careful > 0 || incoming.nchunks > 0) && in_group > 0)
