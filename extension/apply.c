@@ -55,6 +55,7 @@
 #include "meta.h"
 #include "omission.h"
 #include "queue.h"
+#include "recycle.h"
 #include "stability.h"
 #include "step_aside.h"
 #include "stall.h"
@@ -548,21 +549,6 @@ run_group(void)
 
 /* ------------------------------------------------------------ frames */
 
-static void
-complain_of_streams(void)
-{
-	static TimestampTz last = 0;
-	TimestampTz now = wall_timer();
-
-	if (!TimestampDifferenceExceeds(last, now, 60000))
-		return;
-	last = now;
-	ereport(WARNING,
-			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-			 errmsg("causaldb takes no more new streams until this server starts again"),
-			 errdetail("Nodes have started %d times since it did, and each start opens a stream.", REP_MAX_STREAMS)));
-}
-
 /* The slot of the frame's stream; a stream nobody has named yet gets a
  * row. -1: it is retired, a peer has yet to learn that. */
 static int
@@ -573,9 +559,9 @@ slot_for(RepStreamId stream)
 
 	if (slot >= 0 || streams_retired(stream, &id))
 		return slot;
-	if (pg_atomic_read_u32(&node->nstreams) >= REP_MAX_STREAMS)
+	if (!shmem_has_room(node, stream.node))
 	{
-		complain_of_streams();
+		recycle_ask(node);
 		return -1;
 	}
 	StartTransactionCommand();
@@ -833,6 +819,7 @@ start(Oid database)
 	capture_applying = true;
 	if (node->own.boot == 0)
 		streams_open(node, id.node);
+	recycle_finish(node);
 	lane_init(node);
 	incoming.dense = dense;
 	queue_init(node);

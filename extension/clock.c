@@ -429,14 +429,36 @@ clock_unique(NodeShared *node, int bits)
 	return next;
 }
 
+static void
+read_deps(NodeShared *node)
+{
+	int n = (int) pg_atomic_read_u32(&node->nstreams);
+	uint32 turn;
+	int i;
+
+	do
+	{
+		turn = shmem_streams_begin(node);
+		stamp.ndeps = 0;
+		for (i = 0; i < n; i++)
+		{
+			uint64 seen = pg_atomic_read_u64(&node->streams[i].started);
+
+			if (i == node->own_slot || seen == 0 ||
+				pg_atomic_read_u32(&node->streams[i].retired))
+				continue;
+			stamp.dep_stream[stamp.ndeps] = node->streams[i].local_id;
+			stamp.dep_position[stamp.ndeps++] = seen;
+		}
+	} while (shmem_streams_changed(node, turn));
+}
+
 const ClockStamp *
 clock_precommit(void)
 {
 	NodeShared *node = shmem_node();
 	BackendSlot *slot = shmem_my_slot();
 	NodeState state = wait_open(node);
-	int n;
-	int i;
 
 	if (state != NODE_OPEN && state != NODE_LOCAL)
 		refuse(node, state);
@@ -457,18 +479,7 @@ clock_precommit(void)
 		if (BREAK("deps_after_tick"))
 			stamp.position = tick(node);
 		DEBUG_POINT("precommit_deps");
-		n = (int) pg_atomic_read_u32(&node->nstreams);
-		pg_read_barrier();
-		for (i = 0; i < n; i++)
-		{
-			uint64 seen = pg_atomic_read_u64(&node->streams[i].started);
-
-			if (i == node->own_slot || seen == 0 ||
-				pg_atomic_read_u32(&node->streams[i].retired))
-				continue;
-			stamp.dep_stream[stamp.ndeps] = node->streams[i].local_id;
-			stamp.dep_position[stamp.ndeps++] = seen;
-		}
+		read_deps(node);
 	}
 	if (!BREAK("deps_after_tick"))
 		stamp.position = tick(node);
