@@ -5,21 +5,26 @@
  * Nothing is registered until a process captures its first change, so that
  * processes which write no tagged table never come here.
  *
- * A row trigger of another statement, fired by our own table's triggers or by
- * a volatile function, may write a row again before its first version is
- * captured. Changes would then be logged newest first. So an event whose
- * version has been superseded by this transaction is logged with the values
- * of the last version, or not at all if that is gone: replayed in the order
- * of the log it leaves the row as it stands here.
+ * Our trigger sorts before any other of the table, but a trigger on one row of
+ * a statement may write the next one before that is captured, and so may a
+ * function which the statement calls. Changes of a row may thus come newest
+ * first (standing.h).
  *
  * A row that an UPDATE moves to another partition fires DELETE and INSERT.
  * The key holds what tables are partitioned by, so that is what a change of
  * the key is logged as anyway. A TRUNCATE of one partition is logged as the
  * DELETE of each of its rows, since other nodes may be partitioned otherwise.
+ *
+ * Invariants
+ * 1. After each event the log of the transaction, replayed in its order,
+ *	  leaves the row of that event's key, or keys, as it stands by then; so at
+ *	  the commit it leaves every row as it stands. An INSERT or UPDATE that
+ *	  comes late has the values of the last version, or is left out if there
+ *	  is none; behind a DELETE that comes late the row that stands under its
+ *	  key is logged once more.
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/transam.h"
@@ -42,6 +47,7 @@
 #include "identity.h"
 #include "maintenance.h"
 #include "shmem.h"
+#include "standing.h"
 #include "store.h"
 #include "tags_check.h"
 #include "wall.h"
@@ -288,54 +294,6 @@ capture_chunked(const void *body, size_t len, uint64 *nchunks, uint64 *nchanges)
 	return !r.bad && rep_reader_left(&r) == 0;
 }
 
-/* ---------------------------------------------------- newest versions */
-
-/* This transaction has replaced or deleted the version, and that stands. */
-static bool
-superseded(HeapTuple tup)
-{
-	HeapTupleHeader header = tup->t_data;
-
-	if ((header->t_infomask & HEAP_XMAX_INVALID) != 0 ||
-		HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask))
-		return false;
-	return TransactionIdIsCurrentTransactionId(
-		HeapTupleHeaderGetUpdateXid(header));
-}
-
-/*
- * The slot with the last version of the row in this transaction: the given
- * one but in rare cases, NULL if the row is deleted by now. A new slot lives
- * until the end of the trigger's memory; *fresh tells the caller to drop it.
- */
-static TupleTableSlot *
-last_version(Relation rel, TupleTableSlot *slot, HeapTuple tup, bool *fresh)
-{
-	*fresh = false;
-	while (superseded(tup))
-	{
-		ItemPointerData next = tup->t_data->t_ctid;
-		bool should_free;
-
-		if (ItemPointerEquals(&next, &tup->t_self) ||
-			ItemPointerIndicatesMovedPartitions(&next))
-			break; /* deleted, or another row now in another partition */
-		if (!*fresh)
-			slot = table_slot_create(rel, NULL);
-		*fresh = true;
-		if (!table_tuple_fetch_row_version(rel, &next, SnapshotAny, slot))
-			elog(ERROR, "a row of table \"%s\" lost its last version",
-				 RelationGetRelationName(rel));
-		tup = ExecFetchSlotHeapTuple(slot, false, &should_free);
-	}
-	if (!superseded(tup))
-		return slot;
-	if (*fresh)
-		ExecDropSingleTupleTableSlot(slot);
-	*fresh = false;
-	return NULL;
-}
-
 /* -------------------------------------------------------------- changes */
 
 static inline void
@@ -368,6 +326,25 @@ add_row(CatalogRelation *r, RepChangeKind kind, TupleTableSlot *slot)
 	for (int i = 0; i < r->ncolumns; i++)
 		encode_column(r, i, slot, out);
 	capture_buffer_close();
+}
+
+/*
+ * DELETE of the version. If the key was written again since, that was captured
+ * before, and the row must not stay deleted (invariant 1).
+ */
+static void
+add_delete(CatalogRelation *r, Relation rel, TupleTableSlot *slot,
+		   HeapTuple tup)
+{
+	TupleTableSlot *again;
+
+	add_row(r, REP_CHANGE_DELETE, slot);
+	again = standing_again(r, rel, slot, tup);
+	if (likely(again == NULL))
+		return;
+	slot_getsomeattrs(again, r->max_attnum);
+	add_row(r, REP_CHANGE_INSERT, again);
+	ExecDropSingleTupleTableSlot(again);
 }
 
 static bool
@@ -452,9 +429,9 @@ capture_insert(CatalogRelation *r, TriggerData *data)
 	TupleTableSlot *last = slot;
 	bool fresh = false;
 
-	if (unlikely(superseded(data->tg_trigtuple)))
-		last =
-			last_version(data->tg_relation, slot, data->tg_trigtuple, &fresh);
+	if (unlikely(standing_superseded(data->tg_trigtuple)))
+		last = standing_version(data->tg_relation, slot, data->tg_trigtuple,
+								&fresh);
 	if (last == NULL)
 		return;
 	slot_getsomeattrs(slot, r->max_attnum);
@@ -475,9 +452,10 @@ capture_update(CatalogRelation *r, TriggerData *data)
 
 	slot_getsomeattrs(from, r->max_attnum);
 	slot_getsomeattrs(to, r->max_attnum);
-	if (unlikely(superseded(data->tg_newtuple)))
+	if (unlikely(standing_superseded(data->tg_newtuple)))
 	{
-		last = last_version(data->tg_relation, to, data->tg_newtuple, &fresh);
+		last =
+			standing_version(data->tg_relation, to, data->tg_newtuple, &fresh);
 		if (last != NULL)
 			slot_getsomeattrs(last, r->max_attnum);
 		if (last != NULL && !same_key(r, to, last))
@@ -494,7 +472,7 @@ capture_update(CatalogRelation *r, TriggerData *data)
 	}
 	else
 	{
-		add_row(r, REP_CHANGE_DELETE, from);
+		add_delete(r, data->tg_relation, from, data->tg_trigtuple);
 		if (last != NULL)
 			add_row(r, REP_CHANGE_INSERT, last);
 	}
@@ -532,7 +510,7 @@ capture_row(CatalogRelation *r, TriggerData *data)
 	else
 	{
 		slot_getsomeattrs(data->tg_trigslot, r->max_attnum);
-		add_row(r, REP_CHANGE_DELETE, data->tg_trigslot);
+		add_delete(r, data->tg_relation, data->tg_trigslot, data->tg_trigtuple);
 	}
 }
 

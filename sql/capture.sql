@@ -108,6 +108,22 @@ SELECT id, a FROM t ORDER BY id;
 DROP TRIGGER again ON t;
 CALL seen();
 
+-- and write it again where it was deleted: it stands, so the last is an INSERT
+CREATE FUNCTION back() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN INSERT INTO t (id, a) SELECT i, 5 FROM generate_series(1, 2) i ON CONFLICT DO NOTHING; RETURN NULL; END $$;
+CREATE TRIGGER back AFTER DELETE ON t FOR EACH ROW EXECUTE FUNCTION back();
+DELETE FROM t;
+SELECT operation, key, new FROM changes() WHERE column_name = 'a' AND key <> '{"id": 3}';
+SELECT id, a FROM t ORDER BY id;
+CALL seen();
+CREATE TRIGGER back2 AFTER UPDATE ON t FOR EACH ROW EXECUTE FUNCTION back();
+UPDATE t SET id = id + 2;
+SELECT operation, key, new FROM changes() WHERE column_name = 'a';
+SELECT id, a FROM t ORDER BY id;
+DROP TRIGGER back ON t;
+DROP TRIGGER back2 ON t;
+CALL seen();
+
 -- TRUNCATE, also by CASCADE
 CREATE TABLE child (id int PRIMARY KEY, t int REFERENCES t);
 SELECT causaldb.set_consistency('child', 'eventual');
