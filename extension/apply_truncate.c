@@ -233,7 +233,6 @@ replay_table(const Incoming *t, const RepOp *op, CatalogApply *a, Spared *s)
 		UnseenOps ops;
 
 		unseen_find(t, op, a, spared->key, false, &ops);
-		grave_drop(target->tagged, tuple_key_hash(&a->key, spared->key), spared->key);
 		replay_row(&ops, target, spared);
 		MemoryContextReset(scratch);
 	}
@@ -291,6 +290,7 @@ apply_truncate(const Incoming *t, CatalogApply *a, RepChange *c, uint32 ordinal)
 		keep_images(a, &s);
 	target_close_all();
 	truncate_table(a, c->flags);
+	grave_drop_table(a->relid);
 	if (s.keys != NIL || s.rows != NIL)
 		replay_table(t, &w.op, a, &s);
 }

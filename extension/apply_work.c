@@ -313,8 +313,8 @@ note_dead(const Work *w)
 }
 
 /*
- * The image of the dead row: its grave, unless a local delete has come after
- * it. Without one the row is what the delete that killed it logged, and
+ * The image of the dead row: its grave, unless a local delete or TRUNCATE has
+ * come after it. Without one the row is what the delete that killed it logged, and
  * nothing has come since: that delete had seen, or claims to have seen, all
  * that is here, so it has the largest stamp.
  */
@@ -331,6 +331,8 @@ find_image(Work *w)
 	w->image = grave_find(rel, w->key_hash, w->key, natts, &mark);
 	if (!w->replay)
 		unseen_find_all(w->a, w->key, &all);
+	if (w->image && unseen_truncated_here(w->a, mark))
+		w->image = NULL;
 	for (i = 0; i < all.n; i++)
 	{
 		const UnseenOp *o = &all.details[i];
@@ -604,7 +606,8 @@ apply_plain(Work *w, bool alive)
 				grave_drop(w->target->tagged, w->key_hash, w->key);
 				return;
 			}
-			record_untracked(w);
+			if (!target_wrote_found(w->target))
+				record_untracked(w);
 			/* fall through */
 		case REP_CHANGE_UPDATE:
 			target_copy_row(w->target);

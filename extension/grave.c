@@ -132,6 +132,28 @@ grave_drop(CatalogRelation *rel, uint64 hash, const Datum *key)
 }
 
 void
+grave_drop_table(Oid relid)
+{
+	Relation graves;
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple tuple;
+	List *indexes;
+
+	if (!any_graves)
+		return;
+	graves = table_open(identity_table("grave"), RowExclusiveLock);
+	indexes = RelationGetIndexList(graves);
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(graves, linitial_oid(indexes), true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		simple_heap_delete(graves, &tuple->t_self);
+	systable_endscan(scan);
+	table_close(graves, RowExclusiveLock);
+	CommandCounterIncrement();
+}
+
+void
 grave_put(CatalogRelation *rel, uint64 hash, const Datum *key, const RowImage *image, uint64 mark)
 {
 	Relation graves;

@@ -30,6 +30,8 @@ extern RowImage *grave_find(CatalogRelation *rel, uint64 hash, const Datum *key,
 extern void grave_put(CatalogRelation *rel, uint64 hash, const Datum *key, const RowImage *image, uint64 mark);
 /* Removes the row's grave, if there is one. */
 extern void grave_drop(CatalogRelation *rel, uint64 hash, const Datum *key);
+/* Removes the graves of all rows of the table. */
+extern void grave_drop_table(Oid relid);
 /* Removes graves older than the mark; for what has become stable. */
 extern void grave_forget(uint64 below);
 /* At the worker's start. */

@@ -4,9 +4,6 @@
  *
  * Rows of causaldb.omission whose stream or omitted stream has no slot any
  * more say nothing that anybody asks for; they are left out when loading.
- * What another node leaves out was stable there, and all that made it so has
- * been applied here before that word of it: so it is stable here too, even if
- * the others have stopped acknowledging it before we came to see it.
  */
 #include "postgres.h"
 
@@ -56,14 +53,6 @@ remember(int slot, uint64 position, int omitted, uint64 final)
 	omissions[nomissions++].final = final;
 }
 
-static void
-believe(StreamSlot *slot, uint64 final)
-{
-	if (pg_atomic_read_u64(&slot->final) == 0)
-		pg_atomic_write_u64(&slot->final, final);
-	shmem_max_u64(&slot->stable, final);
-}
-
 void
 omission_load(NodeShared *node)
 {
@@ -81,12 +70,9 @@ omission_load(NodeShared *node)
 		int slot = shmem_find_stream_by_local(node, DatumGetInt32(SPI_getbinval(tuple, desc, 1, &isnull)));
 		int omitted = shmem_find_stream_by_local(node, DatumGetInt32(SPI_getbinval(tuple, desc, 3, &isnull)));
 
-		uint64 final = (uint64) DatumGetInt64(SPI_getbinval(tuple, desc, 4, &isnull));
-
-		if (omitted >= 0 && slot != node->own_slot)
-			believe(&node->streams[omitted], final);
 		if (slot >= 0 && omitted >= 0)
-			remember(slot, (uint64) DatumGetInt64(SPI_getbinval(tuple, desc, 2, &isnull)), omitted, final);
+			remember(slot, (uint64) DatumGetInt64(SPI_getbinval(tuple, desc, 2, &isnull)), omitted,
+					 (uint64) DatumGetInt64(SPI_getbinval(tuple, desc, 4, &isnull)));
 	}
 	SPI_finish();
 }
@@ -99,6 +85,26 @@ omission_add(int slot, uint64 position, uint64 *dense)
 	for (i = 0; i < nomissions; i++)
 		if (omissions[i].slot == slot && omissions[i].position < position)
 			dense[omissions[i].omitted] = Max(dense[omissions[i].omitted], omissions[i].final);
+}
+
+uint64 *
+omission_dense(NodeShared *node, const StoreLogRow *row)
+{
+	StoreDep *deps = palloc(sizeof(StoreDep) * REP_MAX_STREAMS);
+	uint64 *dense = palloc0(sizeof(uint64) * REP_MAX_STREAMS);
+	int n = store_decode_deps(row->deps, row->deps_len, row->position, deps, REP_MAX_STREAMS);
+	int i;
+
+	for (i = 0; i < n; i++)
+	{
+		int slot = shmem_find_stream_by_local(node, deps[i].stream);
+
+		if (slot >= 0)
+			dense[slot] = deps[i].position;
+	}
+	omission_add(shmem_find_stream_by_local(node, row->stream), row->position, dense);
+	pfree(deps);
+	return dense;
 }
 
 static void

@@ -17,6 +17,7 @@
 #define CAUSALDB_OMISSION_H
 
 #include "shmem.h"
+#include "store.h"
 
 /* Reads causaldb.omission; in a transaction, at the apply worker's start. */
 extern void omission_load(NodeShared *node);
@@ -27,5 +28,8 @@ extern void omission_retire(NodeShared *node);
 extern void omission_apply(NodeShared *node, int slot, uint64 position, const void *body, size_t len);
 /* Adds to dense deps what a transaction there has seen without naming it. */
 extern void omission_add(int slot, uint64 position, uint64 *dense);
+/* The deps of a logged transaction as meant: REP_MAX_STREAMS positions by slot,
+ * in CurrentMemoryContext. */
+extern uint64 *omission_dense(NodeShared *node, const StoreLogRow *row);
 
 #endif

@@ -611,10 +611,9 @@ start(Oid database)
 
 	node = shmem_node();
 	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
-	if (node->recycling || (node->sender_pid != 0 && BackendPidGetProc(node->sender_pid) != NULL))
+	if (node->sender_pid != 0 && BackendPidGetProc(node->sender_pid) != NULL)
 	{
-		/* a new supervisor does not know the worker of the one before; and
-		 * while slots change their streams, cursors would mean nothing */
+		/* a new supervisor does not know the worker of the one before */
 		LWLockRelease(&node->lock);
 		proc_exit(0);
 	}

@@ -191,6 +191,17 @@ add_leaf(Target *t, Relation rel, ResultRelInfo *info)
 	return leaf;
 }
 
+/* Waits, if it must, only where the group holds no other transaction's rows. */
+static void
+lock_relation(Oid relid, LOCKMODE mode)
+{
+	if (ConditionalLockRelationOid(relid, mode))
+		return;
+	if (!alone)
+		ereport(ERROR, (errcode(TARGET_YIELD), errmsg("apply makes room for a local transaction")));
+	LockRelationOid(relid, mode);
+}
+
 /* The partition with that OID. */
 static Leaf *
 open_leaf(Target *t, Oid relid)
@@ -205,7 +216,8 @@ open_leaf(Target *t, Oid relid)
 		if (RelationGetRelid(((Leaf *) lfirst(lc))->rel) == relid)
 			return lfirst(lc);
 	old = MemoryContextSwitchTo(group_context);
-	rel = table_open(relid, RowExclusiveLock);
+	lock_relation(relid, RowExclusiveLock);
+	rel = table_open(relid, NoLock);
 	info = makeNode(ResultRelInfo);
 	InitResultRelInfo(info, rel, 0, t->info, 0);
 	leaf = add_leaf(t, rel, info);
@@ -237,7 +249,8 @@ target_open(CatalogApply *a)
 		return t;
 	memset((char *) t + sizeof(Oid), 0, sizeof(Target) - sizeof(Oid));
 	old = MemoryContextSwitchTo(group_context);
-	t->rel = table_open(a->relid, RowExclusiveLock);
+	lock_relation(a->relid, RowExclusiveLock);
+	t->rel = table_open(a->relid, NoLock);
 	t->tagged = catalog_relation(a->relid);
 	if (t->tagged == NULL)
 		ereport(ERROR, (errcode(ERRORS_NOT_TAGGED_HERE),
@@ -324,26 +337,16 @@ before_wait(Relation rel, TransactionId xid)
 	show_wait(rel, xid);
 }
 
-static void
-lock_relation(Oid relid)
-{
-	if (ConditionalLockRelationOid(relid, AccessExclusiveLock))
-		return;
-	if (!alone)
-		ereport(ERROR, (errcode(TARGET_YIELD), errmsg("apply makes room for a local transaction")));
-	LockRelationOid(relid, AccessExclusiveLock);
-}
-
 void
 target_lock_table(Oid relid)
 {
 	Relation rel;
 	ListCell *lc;
 
-	lock_relation(relid);
+	lock_relation(relid, AccessExclusiveLock);
 	rel = table_open(relid, NoLock);
 	foreach (lc, tree_members(rel, NoLock))
-		lock_relation(lfirst_oid(lc));
+		lock_relation(lfirst_oid(lc), AccessExclusiveLock);
 	table_close(rel, NoLock);
 }
 
@@ -533,6 +536,15 @@ target_new_row(Target *t, const bool *known)
 		if (!known[i] && t->defaults[i])
 			slot->tts_values[i] = ExecEvalExpr(t->defaults[i], econtext, &slot->tts_isnull[i]);
 	}
+}
+
+bool
+target_wrote_found(Target *t)
+{
+	bool isnull;
+	Datum xmin = slot_getsysattr(t->leaf->found, MinTransactionIdAttributeNumber, &isnull);
+
+	return !isnull && TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin));
 }
 
 void

@@ -90,6 +90,8 @@ extern void target_lock_table(Oid relid);
 extern bool target_lock_row(Target *t, const Datum *key, bool whole);
 /* Fills t->fresh with NULLs or defaults; the caller sets what it knows. */
 extern void target_new_row(Target *t, const bool *known);
+/* The row in t->found was written by the open group. */
+extern bool target_wrote_found(Target *t);
 /* t->fresh becomes a copy of t->found. */
 extern void target_copy_row(Target *t);
 extern void target_insert(Target *t);

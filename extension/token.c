@@ -67,15 +67,17 @@ own_position(NodeShared *node)
 	return position;
 }
 
-static void
-write_token(NodeShared *node, StringInfo out)
+char *
+token_make(NodeShared *node)
 {
 	bool open = pg_atomic_read_u32(&node->state) == NODE_OPEN;
 	int n = (int) pg_atomic_read_u32(&node->nstreams);
+	StringInfoData out;
 	int i;
 
-	resetStringInfo(out);
-	appendStringInfoString(out, TOKEN_VERSION);
+	pg_read_barrier();
+	initStringInfo(&out);
+	appendStringInfoString(&out, TOKEN_VERSION);
 	for (i = 0; i < n; i++)
 	{
 		StreamSlot *slot = &node->streams[i];
@@ -87,26 +89,12 @@ write_token(NodeShared *node, StringInfo out)
 		 * beyond the stream's end */
 		if (position == 0 || pg_atomic_read_u32(&slot->retired))
 			continue;
-		if (out->data[out->len - 1] != ':')
-			appendStringInfoChar(out, ',');
-		appendStringInfo(out, "%u-" HEX64 "@" UINT64_FORMAT "." UINT64_FORMAT,
+		if (out.data[out.len - 1] != ':')
+			appendStringInfoChar(&out, ',');
+		appendStringInfo(&out, "%u-" HEX64 "@" UINT64_FORMAT "." UINT64_FORMAT,
 						 slot->id.node, slot->id.boot, rep_hlc_to_ms(position),
 						 position & MAX_COUNTER);
 	}
-}
-
-char *
-token_make(NodeShared *node)
-{
-	StringInfoData out;
-	uint32 turn;
-
-	initStringInfo(&out);
-	do
-	{
-		turn = shmem_streams_begin(node);
-		write_token(node, &out);
-	} while (shmem_streams_changed(node, turn));
 	return out.data;
 }
 
@@ -238,16 +226,6 @@ describe(NodeShared *node, const TokenEntry *entry)
 	return out.data;
 }
 
-static void
-load_retired(void)
-{
-	LocalRights rights;
-
-	local_enter(&rights);
-	streams_load_retired();
-	local_leave(&rights);
-}
-
 bool
 token_wait(NodeShared *node, const char *token, int64 timeout_ms, char **lag)
 {
@@ -255,10 +233,13 @@ token_wait(NodeShared *node, const char *token, int64 timeout_ms, char **lag)
 	int n = parse(token, entries);
 	TimestampTz deadline =
 		TimestampTzPlusMilliseconds(wall_timer(), timeout_ms);
+	LocalRights rights;
 	int32 retired_id;
 	int at = 0;
 
-	load_retired();
+	local_enter(&rights);
+	streams_load_retired();
+	local_leave(&rights);
 	ConditionVariablePrepareToSleep(&node->applied_cv);
 	while (at < n)
 	{
@@ -277,9 +258,6 @@ token_wait(NodeShared *node, const char *token, int64 timeout_ms, char **lag)
 		left = TimestampDifferenceMilliseconds(wall_timer(), deadline);
 		if (left <= 0)
 			break;
-		/* it may have been retired, and given up its slot, since we asked */
-		if (!known)
-			load_retired();
 		(void) ConditionVariableTimedSleep(&node->applied_cv,
 										   Min(left, own ? OWN_NAP_MS : NAP_MS),
 										   PG_WAIT_EXTENSION);

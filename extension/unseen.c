@@ -15,6 +15,7 @@
 #include "logged.h"
 #include "omission.h"
 #include "store.h"
+#include "truncates.h"
 #include "unseen.h"
 #include "unseen_index.h"
 
@@ -40,6 +41,7 @@ unseen_init(NodeShared *n)
 	node = n;
 	if (current_context == NULL)
 		current_context = AllocSetContextCreate(TopMemoryContext, "causaldb unseen current", ALLOCSET_SMALL_SIZES);
+	truncates_init(n);
 	unseen_index_init(n);
 }
 
@@ -49,6 +51,7 @@ unseen_group(const uint64 *applied, int n)
 	group_applied = applied;
 	group_streams = n;
 	memset(&current, 0, sizeof(current));
+	truncates_committed();
 	unseen_index_group(applied, n);
 }
 
@@ -70,7 +73,6 @@ typedef struct Collecting
 {
 	Oid relid;
 	const Datum *key; /* NULL: any row */
-	bool truncates; /* those of the table instead of row operations */
 	CatalogApply *apply;
 	int slot;
 	StoreLogRow *row;
@@ -105,7 +107,7 @@ set_writes(UnseenOp *u)
 	uint32 n = 0;
 	uint32 i;
 
-	if (c->kind == REP_CHANGE_DELETE || c->kind == REP_CHANGE_TRUNCATE)
+	if (c->kind == REP_CHANGE_DELETE)
 		return;
 	if (c->kind == REP_CHANGE_INSERT)
 	{
@@ -144,7 +146,7 @@ collect_change(CatalogApply *a, RepChange *c, uint32 ordinal, void *arg)
 	UnseenOp *u;
 	uint32 i;
 
-	if (a->relid != k->relid || (c->kind == REP_CHANGE_TRUNCATE) != k->truncates)
+	if (a->relid != k->relid || c->kind == REP_CHANGE_TRUNCATE)
 		return true;
 	if (k->key)
 	{
@@ -189,7 +191,7 @@ collect_change(CatalogApply *a, RepChange *c, uint32 ordinal, void *arg)
 		for (i = 0; i < a->descriptor.nkeys; i++)
 			u->change.key[i] = copy_value(&c->key[i]);
 	}
-	else if (c->kind != REP_CHANGE_TRUNCATE)
+	else
 	{
 		u->change.row = palloc(sizeof(RepValue) * a->descriptor.ncolumns);
 		for (i = 0; i < a->descriptor.ncolumns; i++)
@@ -197,26 +199,6 @@ collect_change(CatalogApply *a, RepChange *c, uint32 ordinal, void *arg)
 	}
 	set_writes(u);
 	return true;
-}
-
-static uint64 *
-dense_deps(const StoreLogRow *row)
-{
-	StoreDep *deps = palloc(sizeof(StoreDep) * REP_MAX_STREAMS);
-	uint64 *dense = palloc0(sizeof(uint64) * REP_MAX_STREAMS);
-	int n = store_decode_deps(row->deps, row->deps_len, row->position, deps, REP_MAX_STREAMS);
-	int i;
-
-	for (i = 0; i < n; i++)
-	{
-		int slot = shmem_find_stream_by_local(node, deps[i].stream);
-
-		if (slot >= 0)
-			dense[slot] = deps[i].position;
-	}
-	omission_add(shmem_find_stream_by_local(node, row->stream), row->position, dense);
-	pfree(deps);
-	return dense;
 }
 
 /* Operations of one transaction (or one chunk of it) on the row. */
@@ -229,7 +211,7 @@ collect(Collecting *k, const Place *place, Snapshot snapshot)
 		return; /* its group was rolled back */
 	k->slot = place->slot;
 	k->row = &row;
-	k->deps = dense_deps(&row);
+	k->deps = omission_dense(node, &row);
 	k->base = 0;
 	if (place->chunk == NO_CHUNK)
 		logged_each_change(row.payload, row.payload_len, collect_change, k);
@@ -312,27 +294,16 @@ unseen_note_truncate(const Incoming *t, const RepOp *op, CatalogApply *apply)
 	copy->op.deps = deps;
 	current_truncates = lappend(current_truncates, copy);
 	MemoryContextSwitchTo(old);
+	unseen_index_note_truncate(t);
 }
 
-/* RepOps of all TRUNCATEs of the table that are unstable, or of t itself. */
+/* RepOps of all TRUNCATEs of the table that still count, or of t itself. */
 static List *
-truncates_of(CatalogApply *apply)
+truncates_here(CatalogApply *apply)
 {
-	List *ops = NIL;
+	List *ops = truncates_of(apply->relid);
 	ListCell *lc;
-	int i;
 
-	if (unseen_index_has_truncates())
-	{
-		UnseenOps found = {0};
-		Collecting k = {.relid = apply->relid, .truncates = true, .apply = apply, .out = &found};
-		Places places;
-
-		unseen_index_places(unseen_index_hash(apply->relid, TRUNCATE_HASH), NULL, false, &places);
-		collect_places(&k, &places);
-		for (i = 0; i < found.n; i++)
-			ops = lappend(ops, &found.details[i].op);
-	}
 	foreach (lc, current_truncates)
 	{
 		Truncate *own = lfirst(lc);
@@ -411,7 +382,7 @@ unseen_find(const Incoming *t, const RepOp *op, CatalogApply *apply, const Datum
 	see_current(t);
 	if (!unseen_index_catch_up(t))
 		return;
-	truncate_ops = truncates_of(apply);
+	truncate_ops = truncates_here(apply);
 	unseen_index_places(out->hash, truncate_ops == NIL ? t : NULL, adding && truncate_ops == NIL, &places);
 	collect_places(&k, &places);
 	if (truncate_ops != NIL)
@@ -438,7 +409,22 @@ unseen_find_all(CatalogApply *apply, const Datum *key, UnseenOps *out)
 	unseen_index_catch_up_all();
 	unseen_index_places(hash, NULL, false, &places);
 	collect_places(&k, &places);
-	filter(NULL, truncates_of(apply), out);
+	filter(NULL, truncates_here(apply), out);
+}
+
+bool
+unseen_truncated_here(CatalogApply *apply, uint64 mark)
+{
+	ListCell *lc;
+
+	foreach (lc, truncates_of(apply->relid))
+	{
+		const RepOp *op = lfirst(lc);
+
+		if ((int) op->slot == node->own_slot && op->stamp.hlc > mark)
+			return true;
+	}
+	return false;
 }
 
 int
@@ -481,7 +467,7 @@ unseen_visit(const Incoming *t, CatalogApply *apply, UnseenVisit visit, void *ar
 
 	if (!unseen_index_catch_up(t))
 		return;
-	truncate_ops = truncates_of(apply);
+	truncate_ops = truncates_here(apply);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	for (s = 0; s < group_streams; s++)
 	{
@@ -498,7 +484,7 @@ unseen_visit(const Incoming *t, CatalogApply *apply, UnseenVisit visit, void *ar
 			UnseenOps ops = {0};
 			Collecting k = {.relid = apply->relid, .apply = apply, .out = &ops, .slot = s, .row = &row};
 
-			k.deps = dense_deps(&row);
+			k.deps = omission_dense(node, &row);
 			if (logged_is_chunked(&row))
 			{
 				StoreChunkRow chunk;

@@ -57,6 +57,8 @@ extern void unseen_find(const Incoming *t, const RepOp *op, CatalogApply *apply,
 						bool adding, UnseenOps *out);
 /* All unstable operations on the row, but for those that a TRUNCATE undoes. */
 extern void unseen_find_all(CatalogApply *apply, const Datum *key, UnseenOps *out);
+/* This node itself has truncated the table after its clock showed `mark`. */
+extern bool unseen_truncated_here(CatalogApply *apply, uint64 mark);
 /* t's TRUNCATE, before what it does to rows is looked up. */
 extern void unseen_note_truncate(const Incoming *t, const RepOp *op, CatalogApply *apply);
 /* Calls visit for each row operation on the table that t has not seen. */

@@ -31,7 +31,9 @@
 #include "debug_point.h"
 #include "identity.h"
 #include "logged.h"
+#include "omission.h"
 #include "store.h"
+#include "truncates.h"
 #include "unseen_index.h"
 #include "wall.h"
 
@@ -73,7 +75,8 @@ static int group_streams;
 static bool looked; /* whether causaldb.log_key had rows when we began */
 static bool spilled; /* it has */
 static bool group_spilled; /* some of them by the open group */
-static bool truncates; /* some may be indexed */
+static bool whole; /* it has been read to its end since we began */
+static bool remembered; /* so have the TRUNCATEs that causaldb.log_key names */
 /* positions of our own stream above its upto that have been read already */
 static uint64 own_tail[OWN_TAIL];
 static int own_tail_len;
@@ -99,7 +102,7 @@ read_anew(void)
 	memset(upto, 0, sizeof(upto));
 	own_tail_len = 0;
 	commits_read = PG_UINT64_MAX;
-	group_spilled = false;
+	group_spilled = whole = false;
 }
 
 void
@@ -109,7 +112,7 @@ unseen_index_init(NodeShared *n)
 	if (index_context == NULL)
 		index_context = AllocSetContextCreate(TopMemoryContext, "causaldb unseen", ALLOCSET_DEFAULT_SIZES);
 	read_anew();
-	looked = spilled = truncates = false;
+	looked = spilled = remembered = false;
 }
 
 void
@@ -125,6 +128,8 @@ unseen_index_rolled_back(void)
 {
 	int s;
 
+	truncates_rolled_back();
+	remembered = false;
 	/* what the group has moved to causaldb.log_key is nowhere now */
 	if (group_spilled)
 	{
@@ -160,7 +165,7 @@ look_for_spilled(void)
 	rel = table_open(identity_table("log_key"), AccessShareLock);
 	scan = table_beginscan(rel, SnapshotAny, 0, NULL);
 	if (heap_getnext(scan, ForwardScanDirection) != NULL)
-		spilled = truncates = true; /* what is in there may be one */
+		spilled = true;
 	table_endscan(scan);
 	table_close(rel, AccessShareLock);
 	looked = true;
@@ -226,7 +231,31 @@ typedef struct Filling
 	uint64 position;
 	int32 chunk;
 	Relation spill; /* NULL: to memory */
+	const StoreLogRow *row;
+	bool truncates; /* those only */
 } Filling;
+
+/* So that a TRUNCATE is known again after a restart, although it is stable. */
+static void
+keep_truncate(int slot, uint64 position)
+{
+	Relation rel = table_open(identity_table("log_key"), RowExclusiveLock);
+
+	spill_key(rel, TRUNCATE_HASH, slot, position, NO_CHUNK);
+	table_close(rel, RowExclusiveLock);
+	CommandCounterIncrement();
+}
+
+static void
+index_truncate(CatalogApply *a, uint32 ordinal, Filling *f)
+{
+	uint32 base = f->chunk == NO_CHUNK ? 0 : (uint32) f->chunk << 16;
+
+	truncates_add(a->relid, f->slot, f->position, base + ordinal, omission_dense(node, f->row));
+	/* those of others are kept as they are applied */
+	if (f->slot == node->own_slot && !f->truncates)
+		keep_truncate(f->slot, f->position);
+}
 
 static bool
 index_change(CatalogApply *a, RepChange *c, uint32 ordinal, void *arg)
@@ -235,19 +264,12 @@ index_change(CatalogApply *a, RepChange *c, uint32 ordinal, void *arg)
 	Datum key[INDEX_MAX_KEYS];
 	uint64 hash;
 
-	(void) ordinal;
-	if (a->key.ncolumns == 0 && c->kind != REP_CHANGE_TRUNCATE)
-		return true;
 	if (c->kind == REP_CHANGE_TRUNCATE)
-	{
-		hash = unseen_index_hash(a->relid, TRUNCATE_HASH);
-		truncates = true;
-	}
-	else
-	{
-		logged_key(a, c, key);
-		hash = unseen_index_hash(a->relid, tuple_key_hash(&a->key, key));
-	}
+		index_truncate(a, ordinal, f);
+	if (c->kind == REP_CHANGE_TRUNCATE || a->key.ncolumns == 0 || f->truncates)
+		return true;
+	logged_key(a, c, key);
+	hash = unseen_index_hash(a->relid, tuple_key_hash(&a->key, key));
 	if (f->spill)
 		spill_key(f->spill, hash, f->slot, f->position, f->chunk);
 	else
@@ -264,13 +286,18 @@ already_spilled(int slot, uint64 position)
 	SysScanDesc scan;
 	ScanKeyData key[2];
 	HeapTuple tuple;
-	bool found;
+	bool found = false;
 
 	ScanKeyInit(&key[0], 2, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum((int64) position));
 	ScanKeyInit(&key[1], 3, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(node->streams[slot].local_id));
 	scan = systable_beginscan(rel, InvalidOid, false, NULL, 2, key);
-	tuple = systable_getnext(scan);
-	found = HeapTupleIsValid(tuple);
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool isnull;
+		Datum hash = heap_getattr(tuple, 1, RelationGetDescr(rel), &isnull);
+
+		found = (uint64) DatumGetInt64(hash) != TRUNCATE_HASH;
+	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	return found;
@@ -279,7 +306,7 @@ already_spilled(int slot, uint64 position)
 static void
 index_large(int slot, const StoreLogRow *row, Snapshot snapshot)
 {
-	Filling f = {slot, row->position, 0, NULL};
+	Filling f = {.slot = slot, .position = row->position, .row = row};
 	MemoryContext scratch;
 	MemoryContext old;
 	StoreScan *scan;
@@ -325,7 +352,7 @@ fill(int s, uint64 end, uint64 closed)
 {
 	uint64 tail[OWN_TAIL];
 	int ntail = 0;
-	uint64 from = Max(upto[s], pg_atomic_read_u64(&node->streams[s].stable));
+	uint64 from = Max(upto[s], truncates_floor(s));
 	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "causaldb keys", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old;
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -334,7 +361,7 @@ fill(int s, uint64 end, uint64 closed)
 
 	while (store_log_next(scan, &row))
 	{
-		Filling f = {s, row.position, NO_CHUNK, NULL};
+		Filling f = {.slot = s, .position = row.position, .chunk = NO_CHUNK, .row = &row};
 
 		if (row.position > closed && ntail < OWN_TAIL)
 			tail[ntail++] = row.position;
@@ -356,6 +383,49 @@ fill(int s, uint64 end, uint64 closed)
 		memcpy(own_tail, tail, sizeof(uint64) * ntail);
 		own_tail_len = ntail;
 	}
+}
+
+/*
+ * TRUNCATEs of others, as soon as the log has them, and those that counted
+ * before we began. Whether they are stable is no matter.
+ */
+static void
+remember_truncates(void)
+{
+	Places places;
+	Snapshot snapshot;
+	int i;
+
+	if (likely(remembered))
+		return;
+	remembered = true;
+	unseen_index_places(TRUNCATE_HASH, NULL, false, &places);
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	for (i = 0; i < places.n; i++)
+	{
+		Filling f = {.slot = places.items[i].slot, .position = places.items[i].position, .chunk = NO_CHUNK, .truncates = true};
+		StoreLogRow row;
+		StoreChunkRow chunk;
+		StoreScan *scan;
+
+		if (!store_log_fetch(node->streams[f.slot].local_id, f.position, snapshot, &row))
+		{
+			remembered = false; /* its transaction is being applied */
+			continue;
+		}
+		f.row = &row;
+		logged_each_change(row.payload, row.payload_len, index_change, &f);
+		if (!logged_is_chunked(&row))
+			continue;
+		scan = store_chunks_begin(row.stream, row.xid, -1, snapshot);
+		while (store_chunks_next(scan, &chunk))
+		{
+			f.chunk = chunk.ordinal;
+			logged_each_change(chunk.payload, chunk.payload_len, index_change, &f);
+		}
+		store_end(scan);
+	}
+	UnregisterSnapshot(snapshot);
 }
 
 /* A local transaction may be visible that is not counted yet. */
@@ -394,6 +464,7 @@ catch_up_own(bool pending)
 void
 unseen_index_catch_up_own(void)
 {
+	remember_truncates();
 	catch_up_own(has_pending());
 }
 
@@ -411,11 +482,13 @@ unseen_index_catch_up_all(void)
 {
 	int s;
 
+	remember_truncates();
 	for (s = 0; s < group_streams; s++)
 		if (s == node->own_slot)
-			unseen_index_catch_up_own();
+			catch_up_own(has_pending());
 		else
 			catch_up_stream(s);
+	whole = true;
 }
 
 bool
@@ -424,6 +497,7 @@ unseen_index_catch_up(const Incoming *t)
 	bool any = false;
 	int s;
 
+	remember_truncates();
 	for (s = 0; s < group_streams; s++)
 	{
 		uint64 seen = s < t->ndense ? t->dense[s] : 0;
@@ -445,7 +519,17 @@ unseen_index_catch_up(const Incoming *t)
 			catch_up_stream(s);
 		}
 	}
+	/* what t has seen matters too: a TRUNCATE undoes by it (unseen.c) */
+	if (any && (!whole || truncates_any()))
+		unseen_index_catch_up_all();
 	return any;
+}
+
+void
+unseen_index_note_truncate(const Incoming *t)
+{
+	keep_truncate(t->slot, t->stamp.hlc);
+	remembered = false;
 }
 
 /*
@@ -475,7 +559,7 @@ forget_spilled(void)
 		CHECK_FOR_INTERRUPTS();
 		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
 		slot = shmem_find_stream_by_local(node, DatumGetInt32(values[2]));
-		if (slot >= 0 && (uint64) DatumGetInt64(values[1]) > pg_atomic_read_u64(&node->streams[slot].stable))
+		if (slot >= 0 && (uint64) DatumGetInt64(values[1]) > truncates_floor(slot))
 			left = true;
 		else
 			simple_heap_delete(rel, &tuple->t_self);
@@ -494,6 +578,8 @@ unseen_index_forget_stable(void)
 	uint32 n = nentries;
 	uint32 i;
 
+	remember_truncates();
+	truncates_settle();
 	forget_spilled();
 	if (BREAK("early_prune"))
 		empty_index(); /* what is applied here is not stable for that */
@@ -503,7 +589,7 @@ unseen_index_forget_stable(void)
 	memcpy(old_entries, entries, sizeof(Entry) * n);
 	empty_index();
 	for (i = 0; i < n; i++)
-		if (old_entries[i].position > pg_atomic_read_u64(&node->streams[old_entries[i].slot].stable))
+		if (old_entries[i].position > truncates_floor(old_entries[i].slot))
 			add_entry(old_entries[i].hash, old_entries[i].slot, old_entries[i].position, old_entries[i].adds);
 	pfree(old_entries);
 }
@@ -603,11 +689,4 @@ unseen_index_places(uint64 hash, const Incoming *t, bool adding, Places *places)
 		if (from == 0 || compare_places(&places->items[n - 1], &places->items[from]) != 0)
 			places->items[n++] = places->items[from];
 	places->n = n;
-}
-
-bool
-unseen_index_has_truncates(void)
-{
-	look_for_spilled();
-	return truncates;
 }

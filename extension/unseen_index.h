@@ -6,8 +6,9 @@
  * named by place; whoever asks reads them there.
  *
  * Invariants
- * 1. When unseen_index_catch_up has returned, every operation this node has
- *	  logged, is not stable, and t has not seen is in the index.
+ * 1. When unseen_index_catch_up has returned true, every operation this node
+ *	  has logged, is not stable, and t has not seen is in the index; and if there
+ *	  are TRUNCATEs that count (truncates.h), whatever one of them has not seen.
  * 2. An entry may name an operation that was rolled back, or one twice.
  */
 #ifndef CAUSALDB_UNSEEN_INDEX_H
@@ -19,7 +20,7 @@
 
 #define UNSEEN_INDEX_MAX_ENTRIES (512 * 1024)
 #define NO_CHUNK (-1)
-/* stands for the key hash where the operation is a TRUNCATE */
+/* stands for the hash in causaldb.log_key where the transaction has a TRUNCATE */
 #define TRUNCATE_HASH UINT64CONST(0x54525543)
 
 /* where an operation is */
@@ -53,8 +54,8 @@ extern void unseen_index_catch_up_own(void);
  * all; `adding`: those that only add to counters may be left out.
  */
 extern void unseen_index_places(uint64 hash, const Incoming *t, bool adding, Places *places);
-/* Some TRUNCATE may be in the index. */
-extern bool unseen_index_has_truncates(void);
+/* t has a TRUNCATE, which the log does not have yet. */
+extern void unseen_index_note_truncate(const Incoming *t);
 extern uint64 unseen_index_hash(Oid relid, uint64 key_hash);
 extern bool unseen_index_has_seen(const Incoming *t, int slot, uint64 position);
 

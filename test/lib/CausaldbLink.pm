@@ -72,6 +72,20 @@ sub hold
 	return $self->_way($from, $to, sub { $_[0]->hold($_[1]) });
 }
 
+# Keeps what $from sends of its own accord; its answers to the other, and the
+# other's to it, pass. So the other way goes on for as long as one likes.
+sub mute
+{
+	my ($self, $from) = @_;
+	return $self->{ $from->name }->hold('up');
+}
+
+sub unmute
+{
+	my ($self, $from) = @_;
+	return $self->{ $from->name }->pass('up');
+}
+
 # Cuts both ways.
 sub cut
 {

@@ -152,6 +152,11 @@ merges('TRUNCATE against delete and update', "(1, 'a', 'b', 5), (2, 'a', 'b', 5)
 		3 => "UPDATE t SET a = 'late'" ],
 	'');
 
+merges('TRUNCATE against what came after an insert it has not seen', "(1, 'a', 'b', 5)",
+	[ 1 => 'TRUNCATE t', 2 => "INSERT INTO t VALUES (3, 'new', 'new', 3), (4, 'new', 'new', 4)",
+		2 => "UPDATE t SET a = 'newer', n = n + 1", 2 => 'DELETE FROM t WHERE id = 4' ],
+	'3|newer|new|4');
+
 # rows without a key: two TRUNCATEs, each of which has seen another insert
 unless ($break)
 {

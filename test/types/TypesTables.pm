@@ -92,7 +92,8 @@ sub _make_table
 
 	foreach my $c (@columns)
 	{
-		$c->{default} = quoted($c->{value}->()) if chance(0.25);
+		# PostgreSQL takes no constant of regrole there
+		$c->{default} = quoted($c->{value}->()) if $c->{type} ne 'regrole' && chance(0.25);
 	}
 	push @columns, { name => 'n', type => pick('int2', 'int4', 'int8', 'numeric'), counter => 1, value => sub { between(0, 100) } }
 	  if chance(0.5);

@@ -11,8 +11,7 @@ use TypesValues qw(pick chance between quoted copied);
 
 our @EXPORT_OK = qw(work);
 
-# TRUNCATE against concurrent writes is under work of its own
-my $truncates = $ENV{CAUSALDB_TYPES_TRUNCATE} ? 0.004 : 0;
+my $truncates = $ENV{CAUSALDB_TYPES_TRUNCATE} // 0.004;
 
 # A script of n transactions.
 sub work
