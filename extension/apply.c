@@ -55,6 +55,7 @@
 #include "meta.h"
 #include "omission.h"
 #include "queue.h"
+#include "recycle.h"
 #include "stability.h"
 #include "step_aside.h"
 #include "stall.h"
@@ -419,6 +420,23 @@ pass_stalled_end(int s, uint64 end)
 }
 
 /*
+ * The stream has nothing up to `before`, which lies before the transaction at
+ * its head: that is applied, and must be said although the head waits, for
+ * what it waits for may name such a position.
+ */
+static void
+pass_gap(int s, uint64 before)
+{
+	Lane *lane = &lanes[s];
+
+	if (lane->applied >= before || apply_transaction_skewed(before))
+		return;
+	lane->applied = before;
+	lane_applied[s] = before;
+	lane->touched = true;
+}
+
+/*
  * Applies of one lane what can be applied now. True if the group is full or
  * must be committed.
  */
@@ -467,7 +485,10 @@ run_lane(int s)
 					break;
 				}
 				if (!is_deliverable(&incoming))
+				{
+					pass_gap(s, incoming.stamp.hlc - 1);
 					return false;
+				}
 				if (in_group >= limit)
 					return true;
 				if ((lane->marked || careful > 0 || incoming.nchunks > 0) && in_group > 0)
@@ -528,21 +549,6 @@ run_group(void)
 
 /* ------------------------------------------------------------ frames */
 
-static void
-complain_of_streams(void)
-{
-	static TimestampTz last = 0;
-	TimestampTz now = wall_timer();
-
-	if (!TimestampDifferenceExceeds(last, now, 60000))
-		return;
-	last = now;
-	ereport(WARNING,
-			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-			 errmsg("causaldb takes no more new streams until this server starts again"),
-			 errdetail("Nodes have started %d times since it did, and each start opens a stream.", REP_MAX_STREAMS)));
-}
-
 /* The slot of the frame's stream; a stream nobody has named yet gets a
  * row. -1: it is retired, a peer has yet to learn that. */
 static int
@@ -553,9 +559,9 @@ slot_for(RepStreamId stream)
 
 	if (slot >= 0 || streams_retired(stream, &id))
 		return slot;
-	if (pg_atomic_read_u32(&node->nstreams) >= REP_MAX_STREAMS)
+	if (!shmem_has_room(node, stream.node))
 	{
-		complain_of_streams();
+		recycle_ask(node);
 		return -1;
 	}
 	StartTransactionCommand();
@@ -813,6 +819,7 @@ start(Oid database)
 	capture_applying = true;
 	if (node->own.boot == 0)
 		streams_open(node, id.node);
+	recycle_finish(node);
 	lane_init(node);
 	incoming.dense = dense;
 	queue_init(node);

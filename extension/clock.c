@@ -145,6 +145,19 @@ ahead(NodeShared *node, uint64 hlc, int of_time_ms, int of_hlc_ms)
 	return Max(now ? rep_hlc_from_ms(now + of_time_ms) : 0, hlc + rep_hlc_from_ms(of_hlc_ms));
 }
 
+/* As mark_reserve, of a caller that holds node->lock. */
+static void
+reserve_locked(NodeShared *node, uint64 hlc)
+{
+	uint64 mark;
+
+	if (ahead(node, hlc, REFILL_MS, REFILL_BEYOND_MS) <= pg_atomic_read_u64(&node->mark))
+		return;
+	mark = ahead(node, hlc, RESERVE_MS, RESERVE_BEYOND_MS);
+	mark_store(node, mark);
+	pg_atomic_write_u64(&node->mark, mark);
+}
+
 /*
  * Makes sure that positions up to `hlc` may leave the node (invariant 4). Only
  * the caller that moves the mark waits for the disk, unless the clock has
@@ -165,13 +178,7 @@ mark_reserve(NodeShared *node, uint64 hlc)
 	}
 	else
 		LWLockAcquire(&node->lock, LW_EXCLUSIVE);
-	mark = pg_atomic_read_u64(&node->mark);
-	if (refill > mark)
-	{
-		mark = ahead(node, hlc, RESERVE_MS, RESERVE_BEYOND_MS);
-		mark_store(node, mark);
-		pg_atomic_write_u64(&node->mark, mark);
-	}
+	reserve_locked(node, hlc);
 	LWLockRelease(&node->lock);
 }
 
@@ -179,6 +186,9 @@ void
 clock_open(NodeShared *node, uint64 above)
 {
 	uint64 start = above;
+
+	/* two may come at once: the second must not begin at the first one's mark */
+	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
 
 	/*
 	 * A shared clock that runs already is above the mark it began at. Without
@@ -192,8 +202,10 @@ clock_open(NodeShared *node, uint64 above)
 	}
 	node->opened_at = wall_boot_ms();
 	start = Max(start, rep_hlc_from_ms(trusted_ms(node)));
-	mark_reserve(node, start);
+	reserve_locked(node, start);
+	DEBUG_POINT("clock_marked");
 	shmem_max_u64(&node->hlc, start);
+	LWLockRelease(&node->lock);
 }
 
 /* ------------------------------------------------------------ the clock */
@@ -417,14 +429,36 @@ clock_unique(NodeShared *node, int bits)
 	return next;
 }
 
+static void
+read_deps(NodeShared *node)
+{
+	int n = (int) pg_atomic_read_u32(&node->nstreams);
+	uint32 turn;
+	int i;
+
+	do
+	{
+		turn = shmem_streams_begin(node);
+		stamp.ndeps = 0;
+		for (i = 0; i < n; i++)
+		{
+			uint64 seen = pg_atomic_read_u64(&node->streams[i].started);
+
+			if (i == node->own_slot || seen == 0 ||
+				pg_atomic_read_u32(&node->streams[i].retired))
+				continue;
+			stamp.dep_stream[stamp.ndeps] = node->streams[i].local_id;
+			stamp.dep_position[stamp.ndeps++] = seen;
+		}
+	} while (shmem_streams_changed(node, turn));
+}
+
 const ClockStamp *
 clock_precommit(void)
 {
 	NodeShared *node = shmem_node();
 	BackendSlot *slot = shmem_my_slot();
 	NodeState state = wait_open(node);
-	int n;
-	int i;
 
 	if (state != NODE_OPEN && state != NODE_LOCAL)
 		refuse(node, state);
@@ -445,18 +479,7 @@ clock_precommit(void)
 		if (BREAK("deps_after_tick"))
 			stamp.position = tick(node);
 		DEBUG_POINT("precommit_deps");
-		n = (int) pg_atomic_read_u32(&node->nstreams);
-		pg_read_barrier();
-		for (i = 0; i < n; i++)
-		{
-			uint64 seen = pg_atomic_read_u64(&node->streams[i].started);
-
-			if (i == node->own_slot || seen == 0 ||
-				pg_atomic_read_u32(&node->streams[i].retired))
-				continue;
-			stamp.dep_stream[stamp.ndeps] = node->streams[i].local_id;
-			stamp.dep_position[stamp.ndeps++] = seen;
-		}
+		read_deps(node);
 	}
 	if (!BREAK("deps_after_tick"))
 		stamp.position = tick(node);

@@ -8,6 +8,7 @@
 
 #include "access/parallel.h"
 #include "access/xact.h"
+#include "bounds.h"
 #include "guc.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -36,6 +37,7 @@ char *guc_debug_point = NULL;
 char *guc_break = NULL;
 int guc_clock_offset = 0;
 int guc_clock_drift = 0;
+int guc_stream_slots = REP_MAX_STREAMS;
 #endif
 
 /*
@@ -119,6 +121,10 @@ guc_init(void)
 	DefineCustomIntVariable("causaldb.clock_drift",
 							"How many milliseconds this server's wall clock gains in a second.",
 							NULL, &guc_clock_drift, 0, -100000, 100000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("causaldb.stream_slots",
+							"Streams this node tracks at once.",
+							NULL, &guc_stream_slots, REP_MAX_STREAMS, 4, REP_MAX_STREAMS,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 #endif
 	MarkGUCPrefixReserved("causaldb");

@@ -4,6 +4,9 @@
  *
  * Rows of causaldb.omission whose stream or omitted stream has no slot any
  * more say nothing that anybody asks for; they are left out when loading.
+ * What another node leaves out was stable there, and all that made it so has
+ * been applied here before that word of it: so it is stable here too, even if
+ * the others have stopped acknowledging it before we came to see it.
  */
 #include "postgres.h"
 
@@ -53,6 +56,14 @@ remember(int slot, uint64 position, int omitted, uint64 final)
 	omissions[nomissions++].final = final;
 }
 
+static void
+believe(StreamSlot *slot, uint64 final)
+{
+	if (pg_atomic_read_u64(&slot->final) == 0)
+		pg_atomic_write_u64(&slot->final, final);
+	shmem_max_u64(&slot->stable, final);
+}
+
 void
 omission_load(NodeShared *node)
 {
@@ -70,9 +81,12 @@ omission_load(NodeShared *node)
 		int slot = shmem_find_stream_by_local(node, DatumGetInt32(SPI_getbinval(tuple, desc, 1, &isnull)));
 		int omitted = shmem_find_stream_by_local(node, DatumGetInt32(SPI_getbinval(tuple, desc, 3, &isnull)));
 
+		uint64 final = (uint64) DatumGetInt64(SPI_getbinval(tuple, desc, 4, &isnull));
+
+		if (omitted >= 0 && slot != node->own_slot)
+			believe(&node->streams[omitted], final);
 		if (slot >= 0 && omitted >= 0)
-			remember(slot, (uint64) DatumGetInt64(SPI_getbinval(tuple, desc, 2, &isnull)), omitted,
-					 (uint64) DatumGetInt64(SPI_getbinval(tuple, desc, 4, &isnull)));
+			remember(slot, (uint64) DatumGetInt64(SPI_getbinval(tuple, desc, 2, &isnull)), omitted, final);
 	}
 	SPI_finish();
 }

@@ -611,9 +611,10 @@ start(Oid database)
 
 	node = shmem_node();
 	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
-	if (node->sender_pid != 0 && BackendPidGetProc(node->sender_pid) != NULL)
+	if (node->recycling || (node->sender_pid != 0 && BackendPidGetProc(node->sender_pid) != NULL))
 	{
-		/* a new supervisor does not know the worker of the one before */
+		/* a new supervisor does not know the worker of the one before; and
+		 * while slots change their streams, cursors would mean nothing */
 		LWLockRelease(&node->lock);
 		proc_exit(0);
 	}

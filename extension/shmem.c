@@ -118,6 +118,7 @@ startup(void)
 			pg_atomic_init_u64(&node->commits, 0);
 			pg_atomic_init_u64(&node->last_unique, 0);
 			pg_atomic_init_u32(&node->nstreams, 0);
+			pg_atomic_init_u32(&node->stream_turn, 0);
 			for (s = 0; s < REP_MAX_STREAMS; s++)
 			{
 				pg_atomic_init_u64(&node->streams[s].started, 0);
@@ -203,6 +204,7 @@ shmem_release_node(Oid database)
 		strong_shared_clear(&node->strong);
 		node->apply_serial = 0;
 		node->stepping_aside = false;
+		node->recycling = false;
 		node->database = InvalidOid;
 	}
 	LWLockRelease(&shared->lock);
@@ -288,26 +290,45 @@ shmem_find_stream_by_local(NodeShared *node, int32 local_id)
 	return -1;
 }
 
-int
-shmem_add_stream(NodeShared *node, RepStreamId id, int32 local_id,
-				 uint64 applied)
-{
-	StreamSlot *slot;
-	int n;
+/* ------------------------------------------------------------ stream slots */
 
-	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
-	n = (int) pg_atomic_read_u32(&node->nstreams);
-	if (n >= REP_MAX_STREAMS)
-	{
-		LWLockRelease(&node->lock);
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("too many streams"),
-				 errdetail("This node tracks %d streams, one for each start of each node, and none is stable everywhere yet.",
-						   REP_MAX_STREAMS),
-				 errhint("Look at causaldb.peers for a member that is down and bring it back.")));
-	}
-	slot = &node->streams[n];
+uint32
+shmem_streams_begin(NodeShared *node)
+{
+	uint32 turn;
+
+	/* what makes it odd makes it even again after some writes to memory */
+	while ((turn = pg_atomic_read_u32(&node->stream_turn)) & 1)
+		pg_usleep(100);
+	pg_read_barrier();
+	return turn;
+}
+
+bool
+shmem_streams_changed(NodeShared *node, uint32 turn)
+{
+	pg_read_barrier();
+	return pg_atomic_read_u32(&node->stream_turn) != turn;
+}
+
+static void
+begin_turn(NodeShared *node)
+{
+	Assert(LWLockHeldByMeInMode(&node->lock, LW_EXCLUSIVE));
+	pg_atomic_fetch_add_u32(&node->stream_turn, 1);
+	pg_write_barrier();
+}
+
+static void
+end_turn(NodeShared *node)
+{
+	pg_write_barrier();
+	pg_atomic_fetch_add_u32(&node->stream_turn, 1);
+}
+
+static void
+fill_slot(StreamSlot *slot, RepStreamId id, int32 local_id, uint64 applied)
+{
 	slot->id = id;
 	slot->local_id = local_id;
 	pg_atomic_write_u64(&slot->started, applied);
@@ -320,10 +341,109 @@ shmem_add_stream(NodeShared *node, RepStreamId id, int32 local_id,
 	slot->blocked_at = 0;
 	slot->waits_for.node = 0;
 	slot->stalled = false;
-	pg_write_barrier();
-	pg_atomic_write_u32(&node->nstreams, n + 1);
+}
+
+/* A slot for one more stream, -1 if all are in use. */
+static int
+free_slot(NodeShared *node)
+{
+	int n = (int) pg_atomic_read_u32(&node->nstreams);
+	int i;
+
+	for (i = 0; i < n; i++)
+		if (node->streams[i].local_id == FREE_SLOT)
+			return i;
+	return n < STREAM_SLOTS ? n : -1;
+}
+
+/* How many streams of the slot's member there are that are not retired; 0 if
+ * the member was counted at a slot before this one. */
+static int
+count_from(NodeShared *node, int first, int n)
+{
+	uint32 member = node->streams[first].id.node;
+	int count = 0;
+	int i;
+
+	for (i = 0; i < n; i++)
+	{
+		if (node->streams[i].id.node != member || pg_atomic_read_u32(&node->streams[i].retired))
+			continue;
+		if (i < first)
+			return 0;
+		count++;
+	}
+	return count;
+}
+
+bool
+shmem_has_room(NodeShared *node, uint32 member)
+{
+	int held = 0;
+	int reserved = 0;
+	int room;
+	int n;
+	int i;
+
+	LWLockAcquire(&node->lock, LW_SHARED);
+	n = (int) pg_atomic_read_u32(&node->nstreams);
+	room = Max(0, STREAM_SLOTS - n);
+	for (i = 0; i < n; i++)
+	{
+		int count = 0;
+
+		if (node->streams[i].local_id == FREE_SLOT)
+			room++;
+		else if (node->streams[i].id.node != 0)
+			count = count_from(node, i, n);
+		if (count > 0 && node->streams[i].id.node == member)
+			held = count;
+		else if (count > 0)
+			reserved += Max(0, OWN_SLOTS - count);
+	}
 	LWLockRelease(&node->lock);
-	return n;
+	return held < OWN_SLOTS ? room > 0 : room > reserved;
+}
+
+int
+shmem_add_stream(NodeShared *node, RepStreamId id, int32 local_id,
+				 uint64 applied)
+{
+	int slot;
+
+	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
+	slot = free_slot(node);
+	if (slot < 0)
+	{
+		LWLockRelease(&node->lock);
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("too many streams"),
+				 errdetail("This node has room for %d streams, one for each start of each node; they leave when every member has all of them.",
+						   STREAM_SLOTS),
+				 errhint("Look at causaldb.peers for a member that is down and bring it back.")));
+	}
+	begin_turn(node);
+	fill_slot(&node->streams[slot], id, local_id, applied);
+	end_turn(node);
+	if (slot == (int) pg_atomic_read_u32(&node->nstreams))
+		pg_atomic_write_u32(&node->nstreams, slot + 1);
+	LWLockRelease(&node->lock);
+	return slot;
+}
+
+void
+shmem_free_streams(NodeShared *node, const int *slots, int n)
+{
+	RepStreamId nobody = {0, 0};
+	int i;
+
+	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
+	begin_turn(node);
+	for (i = 0; i < n; i++)
+		fill_slot(&node->streams[slots[i]], nobody, FREE_SLOT, 0);
+	end_turn(node);
+	LWLockRelease(&node->lock);
 }
 
 HeardSlot *

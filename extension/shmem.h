@@ -8,8 +8,10 @@
  * the postmaster starts or re-initializes.
  *
  * Invariants
- * 1. streams[0 .. nstreams) are filled once and never move or change identity;
- *	  nstreams grows under `lock`, after the slot is filled.
+ * 1. streams[0 .. nstreams) never move; nstreams grows under `lock`, after the
+ *	  slot is filled. A slot is given to another stream only while neither
+ *	  worker runs but the apply worker that does it; whoever reads slots
+ *	  meanwhile finds that out by shmem_streams_changed.
  * 2. applied <= started of every stream, but for the instant of a fall-back.
  * 3. A slot's `pending` is at most the position its process will log, or
  *	  NO_PENDING. Only its own process writes it.
@@ -24,11 +26,22 @@
 #include "utils/timestamp.h"
 
 #include "bounds.h"
+#include "guc.h"
 #include "stamp.h"
 
 #include "strong_shared.h"
 
 #define NO_PENDING UINT64_MAX
+
+/* streams that are not retired for which each member has room */
+#define OWN_SLOTS 2
+
+/* streams a node tracks at once; tests need not start nodes hundreds of times */
+#ifdef CAUSALDB_TESTING
+#define STREAM_SLOTS guc_stream_slots
+#else
+#define STREAM_SLOTS REP_MAX_STREAMS
+#endif
 
 typedef enum NodeState
 {
@@ -56,10 +69,12 @@ typedef enum WallRefusal
 	WALL_AWAY /* from every peer */
 } WallRefusal;
 
+#define FREE_SLOT (-1)
+
 typedef struct StreamSlot
 {
-	RepStreamId id; /* constant */
-	int32 local_id; /* constant: causaldb.stream.id */
+	RepStreamId id;
+	int32 local_id; /* causaldb.stream.id, or FREE_SLOT */
 	pg_atomic_uint64 started; /* deps of local transactions */
 	pg_atomic_uint64 applied; /* visible here; releases waiters */
 	pg_atomic_uint64 taken; /* received and kept by the apply worker */
@@ -145,6 +160,7 @@ typedef struct NodeShared
 	pg_atomic_uint64 last_unique; /* see clock_unique */
 
 	pg_atomic_uint32 nstreams;
+	pg_atomic_uint32 stream_turn; /* odd while slots change their streams */
 	StreamSlot streams[REP_MAX_STREAMS];
 	ConditionVariable applied_cv; /* some `applied` or the state moved */
 
@@ -157,6 +173,7 @@ typedef struct NodeShared
 	bool apply_reload; /* stalls or set-asides changed by SQL */
 	bool sender_reload; /* members changed */
 	bool stepping_aside; /* somebody drops or copies the database */
+	bool recycling; /* slots are about to change their streams: no sender */
 
 	/* apply worker's lock wait, for views and the watchdog; lock */
 	TimestampTz lock_wait_since; /* 0: not waiting */
@@ -213,9 +230,23 @@ extern BackendSlot *shmem_slot_at(int i);
 /* Slot number of a stream, or -1. Lock-free. */
 extern int shmem_find_stream(NodeShared *node, RepStreamId id);
 extern int shmem_find_stream_by_local(NodeShared *node, int32 local_id);
-/* Adds a stream; error 54000 when REP_MAX_STREAMS are in use. */
+/* Adds a stream, in a free slot if there is one; error 54000 if all are in use. */
 extern int shmem_add_stream(NodeShared *node, RepStreamId id, int32 local_id,
 							uint64 applied);
+/*
+ * Whether there is room for a stream of this member. However often one member
+ * starts, the others keep room for OWN_SLOTS each: what a member that was away
+ * writes when it comes back, its acknowledgements, is what makes room again.
+ */
+extern bool shmem_has_room(NodeShared *node, uint32 member);
+/* Takes their slots from streams; see invariant 1. */
+extern void shmem_free_streams(NodeShared *node, const int *slots, int n);
+/*
+ * A process that reads several fields of slots and is neither worker: begin,
+ * read, and once more from the beginning if they have changed.
+ */
+extern uint32 shmem_streams_begin(NodeShared *node);
+extern bool shmem_streams_changed(NodeShared *node, uint32 turn);
 /* The peer's slot, taken if it has none yet; NULL when all are taken. */
 extern HeardSlot *shmem_heard_slot(NodeShared *node, uint32 peer);
 extern void shmem_wake_sender(NodeShared *node);

@@ -129,6 +129,9 @@ stability_look(void)
 			Acked *a = newest_ack(members[m], n);
 			RepVector v = {a ? a->entries : NULL, a ? a->len : 0, REP_MAX_VECTOR};
 
+			/* an ended stream of its own it has seen in all it wrote since */
+			if (node->streams[s].id.node == members[m] && pg_atomic_read_u64(&node->streams[s].final) != 0)
+				continue;
 			/* its own stream it has by writing it: the mark itself says how far */
 			if (node->streams[s].id.node == members[m] && a && rep_vector_get(&v, node->streams[s].id) == 0)
 				stable = Min(stable, a == &acked[s] ? a->at : stable);

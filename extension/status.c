@@ -256,13 +256,28 @@ emit_stream(FunctionCallInfo fcinfo, NodeShared *node, int slot)
 		slot == node->own_slot && pg_atomic_read_u32(&node->state) == NODE_OPEN;
 	uint64 closed = own ? clock_closed(node) : 0;
 	Row row = { .n = 0 };
+	RepStreamId id;
+	int32 local_id;
+	uint64 applied;
+	uint64 started;
+	uint64 taken;
+	uint64 seen;
+	uint64 stable;
 	uint64 blocked_at;
 	RepStreamId waits_for;
 	uint64 waits_upto;
 	TimestampTz waits_since;
 	bool stalled;
 
+	/* under the lock the slot stays that stream's */
 	LWLockAcquire(&node->lock, LW_SHARED);
+	id = stream->id;
+	local_id = stream->local_id;
+	applied = pg_atomic_read_u64(&stream->applied);
+	started = pg_atomic_read_u64(&stream->started);
+	taken = pg_atomic_read_u64(&stream->taken);
+	seen = pg_atomic_read_u64(&stream->seen);
+	stable = pg_atomic_read_u64(&stream->stable);
 	blocked_at = stream->blocked_at;
 	waits_for = stream->waits_for;
 	waits_upto = stream->waits_upto;
@@ -270,18 +285,17 @@ emit_stream(FunctionCallInfo fcinfo, NodeShared *node, int slot)
 	stalled = stream->stalled;
 	LWLockRelease(&node->lock);
 
-	put_int4(&row, stream->local_id, true);
-	put_int4(&row, (int32) stream->id.node, true);
-	put_int8(&row, stream->id.boot, true);
+	if (local_id == FREE_SLOT)
+		return;
+	put_int4(&row, local_id, true);
+	put_int4(&row, (int32) id.node, true);
+	put_int8(&row, id.boot, true);
 	put(&row, BoolGetDatum(own), true);
-	put_int8(&row, own ? closed : pg_atomic_read_u64(&stream->applied), true);
-	put_int8(&row,
-			 own ? clock_last_position(node)
-				 : pg_atomic_read_u64(&stream->started),
-			 true);
-	put_int8(&row, own ? closed : pg_atomic_read_u64(&stream->taken), true);
-	put_int8(&row, own ? closed : pg_atomic_read_u64(&stream->seen), true);
-	put_int8(&row, pg_atomic_read_u64(&stream->stable), true);
+	put_int8(&row, own ? closed : applied, true);
+	put_int8(&row, own ? clock_last_position(node) : started, true);
+	put_int8(&row, own ? closed : taken, true);
+	put_int8(&row, own ? closed : seen, true);
+	put_int8(&row, stable, true);
 	put_int8(&row, closed, own);
 	put_int8(&row, blocked_at, blocked_at != 0);
 	put_int4(&row, (int32) waits_for.node,

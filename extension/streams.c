@@ -269,6 +269,24 @@ streams_name(NodeShared *node, int32 id, RepStreamId *stream)
 	return false;
 }
 
+/* Better no row than one more at each try of a node that cannot open. */
+static void
+check_room(const StreamRow *rows, int n)
+{
+	int live = 0;
+	int i;
+
+	for (i = 0; i < n; i++)
+		if (!rows[i].retired || i >= n - RETIRED_SLOTS)
+			live++;
+	if (live >= STREAM_SLOTS)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("this node cannot open a stream: it has %d that are not everywhere yet", live),
+				 errdetail("Every start of a node begins one; they leave when every member has all of them."),
+				 errhint("A member has been away for too long: SELECT * FROM causaldb.nodes; shows which, and its node has to leave the cluster.")));
+}
+
 void
 streams_open(NodeShared *node, int32 node_id)
 {
@@ -286,6 +304,7 @@ streams_open(NodeShared *node, int32 node_id)
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	n = streams_read(&rows);
+	check_room(rows, n);
 	for (i = 0; i < n; i++)
 		above = Max(above, position_at_start(&rows[i], node_id));
 	(void) streams_ensure(own);
@@ -325,14 +344,19 @@ void
 streams_applied_vector(NodeShared *node, uint64 own, RepVector *v)
 {
 	int n = (int) pg_atomic_read_u32(&node->nstreams);
+	uint32 turn;
 	int i;
 
-	v->len = 0;
-	for (i = 0; i < n; i++)
+	do
 	{
-		uint64 at = i == node->own_slot ? own : pg_atomic_read_u64(&node->streams[i].applied);
+		turn = shmem_streams_begin(node);
+		v->len = 0;
+		for (i = 0; i < n; i++)
+		{
+			uint64 at = i == node->own_slot ? own : pg_atomic_read_u64(&node->streams[i].applied);
 
-		if (at && !rep_vector_set(v, node->streams[i].id, at))
-			elog(ERROR, "causaldb: a vector of %d streams has no room", n);
-	}
+			if (at && !rep_vector_set(v, node->streams[i].id, at))
+				elog(ERROR, "causaldb: a vector of %d streams has no room", n);
+		}
+	} while (shmem_streams_changed(node, turn));
 }

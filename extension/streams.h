@@ -8,7 +8,7 @@
  * 2. A shared slot exists only for a stream whose row is committed.
  * 3. A retired stream has ended and is stable: every member has all of it,
  *	  and whatever still comes has seen it. The newest RETIRED_SLOTS of them
- *	  keep a slot through a new start, so that acks go on naming them for
+ *	  keep a slot through a new start and a recycling, so that acks go on naming them for
  *	  members that learn it later.
  */
 #ifndef CAUSALDB_STREAMS_H
@@ -18,7 +18,7 @@
 
 #include "shmem.h"
 
-#define RETIRED_SLOTS 64
+#define RETIRED_SLOTS (STREAM_SLOTS / 4)
 
 /*
  * The strong log as a stream: its position is the index. It has a row and a
@@ -59,8 +59,7 @@ extern void streams_open(NodeShared *node, int32 node_id);
 /* The stream gets nothing beyond `final`: its node has begun another one. */
 extern void streams_set_final(NodeShared *node, RepStreamId stream, uint64 final);
 /*
- * Of a stream that was retired before this server started, and so has no
- * slot: true, and its local id. Whatever deps ask of it is met.
+ * Of a stream that is retired and may have no slot any more: true, and its local id. Whatever deps ask of it is met.
  */
 extern bool streams_retired(RepStreamId stream, int32 *id);
 /* Global name of a stream by its local id, with or without a slot. */

@@ -67,17 +67,15 @@ own_position(NodeShared *node)
 	return position;
 }
 
-char *
-token_make(NodeShared *node)
+static void
+write_token(NodeShared *node, StringInfo out)
 {
 	bool open = pg_atomic_read_u32(&node->state) == NODE_OPEN;
 	int n = (int) pg_atomic_read_u32(&node->nstreams);
-	StringInfoData out;
 	int i;
 
-	pg_read_barrier();
-	initStringInfo(&out);
-	appendStringInfoString(&out, TOKEN_VERSION);
+	resetStringInfo(out);
+	appendStringInfoString(out, TOKEN_VERSION);
 	for (i = 0; i < n; i++)
 	{
 		StreamSlot *slot = &node->streams[i];
@@ -89,12 +87,26 @@ token_make(NodeShared *node)
 		 * beyond the stream's end */
 		if (position == 0 || pg_atomic_read_u32(&slot->retired))
 			continue;
-		if (out.data[out.len - 1] != ':')
-			appendStringInfoChar(&out, ',');
-		appendStringInfo(&out, "%u-" HEX64 "@" UINT64_FORMAT "." UINT64_FORMAT,
+		if (out->data[out->len - 1] != ':')
+			appendStringInfoChar(out, ',');
+		appendStringInfo(out, "%u-" HEX64 "@" UINT64_FORMAT "." UINT64_FORMAT,
 						 slot->id.node, slot->id.boot, rep_hlc_to_ms(position),
 						 position & MAX_COUNTER);
 	}
+}
+
+char *
+token_make(NodeShared *node)
+{
+	StringInfoData out;
+	uint32 turn;
+
+	initStringInfo(&out);
+	do
+	{
+		turn = shmem_streams_begin(node);
+		write_token(node, &out);
+	} while (shmem_streams_changed(node, turn));
 	return out.data;
 }
 
@@ -226,6 +238,16 @@ describe(NodeShared *node, const TokenEntry *entry)
 	return out.data;
 }
 
+static void
+load_retired(void)
+{
+	LocalRights rights;
+
+	local_enter(&rights);
+	streams_load_retired();
+	local_leave(&rights);
+}
+
 bool
 token_wait(NodeShared *node, const char *token, int64 timeout_ms, char **lag)
 {
@@ -233,13 +255,10 @@ token_wait(NodeShared *node, const char *token, int64 timeout_ms, char **lag)
 	int n = parse(token, entries);
 	TimestampTz deadline =
 		TimestampTzPlusMilliseconds(wall_timer(), timeout_ms);
-	LocalRights rights;
 	int32 retired_id;
 	int at = 0;
 
-	local_enter(&rights);
-	streams_load_retired();
-	local_leave(&rights);
+	load_retired();
 	ConditionVariablePrepareToSleep(&node->applied_cv);
 	while (at < n)
 	{
@@ -258,6 +277,9 @@ token_wait(NodeShared *node, const char *token, int64 timeout_ms, char **lag)
 		left = TimestampDifferenceMilliseconds(wall_timer(), deadline);
 		if (left <= 0)
 			break;
+		/* it may have been retired, and given up its slot, since we asked */
+		if (!known)
+			load_retired();
 		(void) ConditionVariableTimedSleep(&node->applied_cv,
 										   Min(left, own ? OWN_NAP_MS : NAP_MS),
 										   PG_WAIT_EXTENSION);

@@ -18,7 +18,7 @@ foreach my $round (1 .. 4)
 	$node->run("INSERT INTO t VALUES (1000 + $round)");
 	converge($a, $b);
 }
-is($_->run('SELECT count(*) FROM causaldb.stream WHERE id > 0'), 6, $_->name . ' knows six streams') foreach $a, $b;
+is($_->run('SELECT count(*) FROM causaldb.stream WHERE node > 0'), 6, $_->name . ' knows six streams') foreach $a, $b;
 foreach my $node ($a, $b)
 {
 	wait_until($node->name . ' has retired the four that ended',

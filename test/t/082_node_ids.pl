@@ -47,10 +47,12 @@ foreach my $table ('ser', 'ident')
 is($n1->run("SELECT count(*) FROM causaldb.conflict"), 0, 'and no two of them met');
 
 # After a crash the clock begins above all that was given before it, also what
-# nobody has committed, and though the wall clock has gone back.
+# nobody has committed and what lies above the mark of the last commit, and
+# though the wall clock has gone back.
+$n1->set_conf('causaldb.clock_offset', '30s');
 my $last = $n1->run('SELECT max(causaldb.next_id()) FROM generate_series(1, 50000)');
 $n1->kill9;
-$n1->append_conf('postgresql.conf', "causaldb.clock_offset = '-1h'");
+$n1->append_conf('postgresql.auto.conf', "causaldb.clock_offset = '-1h'");
 $n1->start;
 $n1->run("SELECT causaldb.wait_until_ready('60 s')");
 cmp_ok($n1->run('SELECT causaldb.next_id()'), '>', $last, 'ids go on above those before the crash');
