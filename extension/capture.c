@@ -49,7 +49,6 @@
 #include "shmem.h"
 #include "standing.h"
 #include "store.h"
-#include "tags_check.h"
 #include "wall.h"
 
 /* namespace of our own among advisory locks; SQL uses 1 and 2 */
@@ -493,7 +492,7 @@ pg_attribute_noreturn() refuse_append_only(Oid root, TriggerEvent event)
 			 errdetail("Without a primary key no other node could tell which "
 					   "row is meant."),
 			 errhint("Name the columns that tell them apart; type: %s",
-					 tags_check_key_statement(rel))));
+					 catalog_key_statement(rel))));
 }
 
 static void

@@ -332,8 +332,8 @@ catalog_relation_build(Relation rel, MemoryContext context)
 						RelationGetRelationName(rel)),
 				 errdetail("It was tagged with one, and rows are told apart "
 						   "by it on every node."),
-				 errhint("Type: ALTER TABLE %s ADD PRIMARY KEY (...);",
-						 catalog_qualified_name(RelationGetRelid(rel)))));
+				 errhint("Give it the same one again; type: %s",
+						 catalog_key_statement(rel))));
 	choose_columns(out, rel, tag.whole, catalog_tag_rules(rel), context);
 	out->root_attnums = out->attnums;
 	encode_definition(out, rel, context);
@@ -566,6 +566,14 @@ catalog_qualified_name(Oid relid)
 	return quote_qualified_identifier(get_namespace_name(
 										  get_rel_namespace(relid)),
 									  get_rel_name(relid));
+}
+
+char *
+catalog_key_statement(Relation rel)
+{
+	return psprintf("ALTER TABLE %s ADD PRIMARY KEY (%s);",
+					catalog_qualified_name(RelationGetRelid(rel)),
+					tuple_key_candidates(rel));
 }
 
 /* ---------------------------------------------------- tables as applied */

@@ -113,5 +113,7 @@ extern void catalog_store_descriptor(CatalogRelation *rel);
 /* "schema"."table", quoted as needed; palloc'd */
 extern char *catalog_descriptor_name(const RepDescriptor *d);
 extern char *catalog_qualified_name(Oid relid);
+/* ALTER TABLE ... ADD PRIMARY KEY with all columns that can be in one. */
+extern char *catalog_key_statement(Relation rel);
 
 #endif

@@ -183,6 +183,87 @@ CREATE VIEW causaldb.tags AS
 	ORDER BY t.relid::pg_catalog.regclass::text, a.attnum;
 COMMENT ON VIEW causaldb.tags IS 'tagged columns, and how their writes merge';
 
+CREATE FUNCTION causaldb.preview_checks(relation regclass)
+	RETURNS TABLE (aspect text, verdict text, says text, hint text)
+	LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'causaldb_preview_checks';
+COMMENT ON FUNCTION causaldb.preview_checks(regclass) IS 'what set_consistency would refuse or warn of; for preview';
+
+CREATE FUNCTION causaldb.preview(relation regclass)
+	RETURNS TABLE (aspect text, verdict text, says text, hint text)
+	LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+	SELECT * FROM causaldb.preview_checks($1)
+	UNION ALL
+	SELECT f.aspect, 'fact', f.says, f.hint FROM (
+		SELECT 'key' AS aspect, format('Rows are told apart by the primary key (%s). A change of the key is a DELETE and an INSERT.',
+			string_agg(quote_ident(a.attname), ', ' ORDER BY k.place)) AS says, NULL AS hint
+		FROM pg_index i CROSS JOIN unnest(i.indkey) WITH ORDINALITY AS k (attnum, place)
+			JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+		WHERE i.indrelid = $1 AND i.indisprimary
+		HAVING count(*) > 0
+		UNION ALL
+		SELECT 'merge', format('Of two concurrent writes of a field the one with the later stamp stays (last_write): %s.',
+				string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)),
+			'Numbers that are added to can add up instead: ' || string_agg(format('SELECT causaldb.set_merge(%L, %L, ''counter'');', $1, a.attname), ' '
+				ORDER BY a.attnum) FILTER (WHERE a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'numeric'::regtype))
+		FROM pg_attribute a LEFT JOIN pg_index i ON i.indrelid = a.attrelid AND i.indisprimary AND a.attnum = ANY (i.indkey)
+		WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND i.indrelid IS NULL
+			AND EXISTS (SELECT FROM pg_index k WHERE k.indrelid = $1 AND k.indisprimary)
+		HAVING count(*) > 0
+		UNION ALL
+		SELECT 'merge', 'A row that is updated on one node and deleted on another at once stays (update_wins).',
+			format('Other policies: SELECT causaldb.set_row_policy(%L, ''delete_wins''); or ''last_write''.', $1)
+		WHERE EXISTS (SELECT FROM pg_index i WHERE i.indrelid = $1 AND i.indisprimary)
+		UNION ALL
+		SELECT 'generated', format('Column %I is generated: every node computes it, nothing of it travels.', a.attname), NULL
+		FROM pg_attribute a WHERE a.attrelid = $1 AND a.attgenerated <> '' AND NOT a.attisdropped
+		UNION ALL
+		SELECT 'default', format('The default of column %I, %s, is evaluated once, where the row is written, and its value travels.',
+			a.attname, pg_get_expr(d.adbin, d.adrelid)), NULL
+		FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+		WHERE d.adrelid = $1 AND a.attgenerated = ''
+		UNION ALL
+		SELECT 'sequence', format('Sequence %s counts on every node for itself; numbers of column %I repeat on other nodes.', e.objid::regclass, a.attname), NULL
+		FROM pg_depend e JOIN pg_attribute a ON a.attrelid = e.refobjid AND a.attnum = e.refobjsubid
+		WHERE e.classid = 'pg_class'::regclass AND e.refclassid = 'pg_class'::regclass AND e.refobjid = $1
+			AND e.deptype IN ('a', 'i') AND (SELECT c.relkind FROM pg_class c WHERE c.oid = e.objid) = 'S'
+		UNION ALL
+		SELECT 'constraint', CASE c.contype
+			WHEN 'c' THEN format('Check constraint %I is checked again where a write of another node is applied; what violates it there waits in causaldb.stalled.', c.conname)
+			ELSE format('Foreign key %I is checked where the row is written and not again on other nodes; %s.', c.conname,
+				CASE WHEN EXISTS (SELECT FROM causaldb.tags t WHERE t.relation = CASE WHEN c.conrelid = $1 THEN c.confrelid ELSE c.conrelid END)
+					OR c.conrelid = c.confrelid THEN 'what it cascades to travels as well'
+				ELSE format('table %s is not tagged, and its rows do not travel',
+					CASE WHEN c.conrelid = $1 THEN c.confrelid ELSE c.conrelid END::regclass) END) END, NULL
+		FROM pg_constraint c
+		WHERE c.conparentid = 0 AND (c.contype = 'c' AND c.conrelid = $1 OR c.contype = 'f' AND $1 IN (c.conrelid, c.confrelid))
+		UNION ALL
+		SELECT 'trigger', CASE t.tgenabled
+			WHEN 'O' THEN format('Trigger %I fires where a row is written and not where it arrives; what it writes to tagged tables travels.', t.tgname)
+			WHEN 'D' THEN format('Trigger %I is disabled.', t.tgname)
+			ELSE format('Trigger %I fires where a write of another node is applied%s, as the owner of the table; what it writes there stays there.',
+				t.tgname, CASE t.tgenabled WHEN 'A' THEN ' as well' ELSE ', and only there' END) END, NULL
+		FROM pg_trigger t WHERE t.tgrelid = $1 AND NOT t.tgisinternal
+		UNION ALL
+		SELECT 'rule', format('Rule %I acts where a statement is run, not where a write arrives.', r.rulename), NULL
+		FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class WHERE r.ev_class = $1 AND c.relkind IN ('r', 'p')
+		UNION ALL
+		SELECT 'security', 'Row security is asked where a row is written; other nodes apply it as the owner of the table.', NULL
+		FROM pg_class c WHERE c.oid = $1 AND c.relrowsecurity
+		UNION ALL
+		SELECT 'partitions', format('Its partitions (%s) are this node''s own business: other nodes may have others, or none.', count(*)), NULL
+		FROM pg_partition_tree($1) p WHERE p.isleaf AND p.level > 0 HAVING count(*) > 0
+		UNION ALL
+		SELECT 'rows', 'Rows that are here already are not sent: the other nodes must have them, or join afterwards.', NULL
+		FROM pg_class c WHERE c.oid = $1 AND c.relkind IN ('r', 'p')
+		UNION ALL
+		SELECT 'lock', 'Tagging waits for writers of the table, on every node, and keeps them out until it is committed; readers go on.', NULL
+		FROM pg_class c WHERE c.oid = $1 AND c.relkind IN ('r', 'p')
+	) f
+	WHERE NOT EXISTS (SELECT FROM causaldb.preview_checks($1) c WHERE c.verdict = 'refused' AND c.aspect IN ('kind', 'persistence'))
+$$;
+COMMENT ON FUNCTION causaldb.preview(regclass) IS
+	'tells before a table is tagged what that would mean for it: what is refused or warned of, and what is merely so';
+
 CREATE FUNCTION causaldb.forget_dropped() RETURNS event_trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

@@ -244,6 +244,25 @@ is_tagged(Oid relid)
 			   1, types, values) > 0;
 }
 
+/* The statement that tags all of the table. */
+static char *
+whole_statement(Relation rel)
+{
+	return psprintf("SELECT causaldb.set_consistency(%s, 'eventual');",
+					quote_literal_cstr(
+						catalog_qualified_name(RelationGetRelid(rel))));
+}
+
+/* The statement that lets a column merge by the rule. */
+static char *
+merge_statement(Relation rel, const TagChange *c, const char *rule)
+{
+	return psprintf("SELECT causaldb.set_merge(%s, %s, '%s');",
+					quote_literal_cstr(
+						catalog_qualified_name(RelationGetRelid(rel))),
+					quote_literal_cstr(c->column), rule);
+}
+
 static AttrNumber
 need_column(Relation rel, const char *name)
 {
@@ -257,14 +276,17 @@ need_column(Relation rel, const char *name)
 		ereport(ERROR, (errcode(ERRORS_UNTAGGABLE),
 						errmsg("cannot tag system column \"%s\"", name),
 						errdetail("Its value belongs to this node alone."),
-						errhint("Name a column of your own.")));
+						errhint("Name a column of your own, or for all of them "
+								"type: %s",
+								whole_statement(rel))));
 	if (TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attgenerated != '\0')
 		ereport(ERROR,
 				(errcode(ERRORS_UNTAGGABLE),
 				 errmsg("cannot tag generated column \"%s\"", name),
 				 errdetail("Every node computes it from the columns it is "
 						   "made of."),
-				 errhint("Tag those columns.")));
+				 errhint("Tag those columns, or for all of them type: %s",
+						 whole_statement(rel))));
 	return attnum;
 }
 
@@ -323,42 +345,48 @@ check_level(const char *level)
 }
 
 static void
-check_rule_name(const char *rule)
+check_rule_name(Relation rel, const TagChange *c)
 {
 	static const char *const later[] = { "max",   "min",     "set",   "map",
 										 "multi", "bounded", "custom" };
 
-	if (strcmp(rule, "last_write") == 0 || strcmp(rule, "counter") == 0)
+	if (strcmp(c->rule, "last_write") == 0 || strcmp(c->rule, "counter") == 0)
 		return;
 	for (int i = 0; i < (int) lengthof(later); i++)
-		if (strcmp(rule, later[i]) == 0)
+		if (strcmp(c->rule, later[i]) == 0)
 			ereport(ERROR,
 					(errcode(ERRORS_NOT_YET),
-					 errmsg("merge rule \"%s\" is not available yet", rule),
-					 errhint("Type 'last_write' or 'counter'.")));
+					 errmsg("merge rule \"%s\" is not available yet", c->rule),
+					 errhint("There are last_write and counter; type: %s",
+							 merge_statement(rel, c, "last_write"))));
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("unknown merge rule \"%s\"", rule),
-					errhint("Type 'last_write' or 'counter'.")));
+					errmsg("unknown merge rule \"%s\"", c->rule),
+					errhint("There are last_write and counter; type: %s",
+							merge_statement(rel, c, "last_write"))));
 }
 
 static void
-check_options(const char *rule, const char *options)
+check_options(Relation rel, const TagChange *c)
 {
-	if (options != NULL && strcmp(options, "{}") != 0)
+	if (c->options != NULL && strcmp(c->options, "{}") != 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("merge rule \"%s\" takes no options", rule),
-						errhint("Leave the options away.")));
+						errmsg("merge rule \"%s\" takes no options", c->rule),
+						errhint("Type: %s", merge_statement(rel, c, c->rule))));
 }
 
 static void
-check_policy(const char *policy)
+check_policy(Relation rel, const char *policy)
 {
 	if (strcmp(policy, "update_wins") != 0 &&
 		strcmp(policy, "delete_wins") != 0 && strcmp(policy, "last_write") != 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("unknown row policy \"%s\"", policy),
-						errhint("Type 'update_wins', 'delete_wins' or "
-								"'last_write'.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown row policy \"%s\"", policy),
+				 errhint("There are update_wins, delete_wins and last_write; "
+						 "type: SELECT causaldb.set_row_policy(%s, "
+						 "'update_wins');",
+						 quote_literal_cstr(catalog_qualified_name(
+							 RelationGetRelid(rel))))));
 }
 
 static void
@@ -368,10 +396,7 @@ check_tagged(Relation rel)
 		ereport(ERROR, (errcode(ERRORS_UNTAGGABLE),
 						errmsg("table \"%s\" is not tagged",
 							   RelationGetRelationName(rel)),
-						errhint("Type: SELECT causaldb.set_consistency(%s, "
-								"'eventual');",
-								quote_literal_cstr(catalog_qualified_name(
-									RelationGetRelid(rel))))));
+						errhint("Type: %s", whole_statement(rel))));
 }
 
 static AttrNumber
@@ -408,8 +433,8 @@ check_change(Relation rel, const TagChange *c, const char *change)
 	{
 		if (c->column == NULL || c->rule == NULL)
 			bad_document(change, "Column or rule is missing");
-		check_rule_name(c->rule);
-		check_options(c->rule, c->options);
+		check_rule_name(rel, c);
+		check_options(rel, c);
 		finding_raise(tags_check_rule(rel, check_tagged_column(rel, c->column),
 									  c->rule));
 	}
@@ -417,7 +442,7 @@ check_change(Relation rel, const TagChange *c, const char *change)
 	{
 		if (c->policy == NULL)
 			bad_document(change, "The policy is missing");
-		check_policy(c->policy);
+		check_policy(rel, c->policy);
 		check_tagged(rel);
 	}
 	else if (strcmp(c->op, "unset_consistency") != 0)
@@ -645,7 +670,7 @@ propose(Relation rel, StringInfo document)
 }
 
 static void
-add_columns(StringInfo out, ArrayType *columns)
+add_columns(StringInfo out, Relation rel, ArrayType *columns)
 {
 	Datum *names;
 	bool *nulls;
@@ -657,8 +682,7 @@ add_columns(StringInfo out, ArrayType *columns)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("no columns given"),
-				 errhint("Name columns, or leave them away to tag the whole "
-						 "table.")));
+				 errhint("Name columns, or type: %s", whole_statement(rel))));
 	appendStringInfoString(out, ", \"columns\": [");
 	for (int i = 0; i < n; i++)
 	{
@@ -697,7 +721,7 @@ causaldb_set_consistency(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(2))
 		add_member(&document, "columns", NULL);
 	else
-		add_columns(&document, PG_GETARG_ARRAYTYPE_P(2));
+		add_columns(&document, rel, PG_GETARG_ARRAYTYPE_P(2));
 	finding_raise(tags_check_table(rel));
 	if (!is_tagged(RelationGetRelid(rel)))
 		finding_raise(tags_check_advice(rel));

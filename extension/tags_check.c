@@ -24,7 +24,6 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/typcache.h"
 
 #include "catalog.h"
 #include "catalog_tag.h"
@@ -119,17 +118,17 @@ static void
 check_persistence(Checked *c, Relation rel)
 {
 	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
-		REFUSE(c, "kind", cannot(rel, "it is temporary"),
+		REFUSE(c, "persistence", cannot(rel, "it is temporary"),
 			   "Other nodes have no such table, and it ends with the session.",
 			   psprintf("Type: %s", like_statement(rel, "public")));
 	if (rel->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED)
-		REFUSE(c, "kind", cannot(rel, "it is unlogged"),
+		REFUSE(c, "persistence", cannot(rel, "it is unlogged"),
 			   "A crash would empty it here and nowhere else.",
 			   psprintf("Type: ALTER TABLE %s SET LOGGED;",
 						qualified_name(rel)));
 	if (RelationGetRelid(rel) < FirstNormalObjectId || IsCatalogRelation(rel) ||
 		RelationGetNamespace(rel) == store_schema())
-		REFUSE(c, "kind", cannot(rel, "it is a system table"),
+		REFUSE(c, "persistence", cannot(rel, "it is a system table"),
 			   "What it holds belongs to this node alone.",
 			   psprintf("Tag a table of your own; type: %s",
 						like_statement(rel, "public")));
@@ -235,54 +234,29 @@ key_columns(Relation rel, Relation index)
 	return out.data;
 }
 
-/* ALTER TABLE ONLY ... leaves such a key behind: some partitions lack it. */
-static void
-check_key_everywhere(Checked *c, Relation rel, Relation index)
-{
-	List *members = tree_members(rel, AccessShareLock);
-	ListCell *cell;
-
-	foreach (cell, members)
-	{
-		Relation member = table_open(lfirst_oid(cell), AccessShareLock);
-
-		if (tree_is_leaf(member) && !OidIsValid(compat_primary_key(member)))
-			REFUSE(c, "key",
-				   cannot(rel, psprintf("partition \"%s\" lacks its primary key",
-										RelationGetRelationName(member))),
-				   "Rows are told apart by it on every node.",
-				   psprintf("Type: ALTER TABLE %s ADD PRIMARY KEY (%s);",
-							qualified_name(member), key_columns(rel, index)));
-		table_close(member, AccessShareLock);
-		if (finding_refusal(c->found))
-			return;
-	}
-	REFUSE(c, "key", cannot(rel, "its primary key is not valid"),
-		   "An index of a partition is not attached to that of the table.",
-		   psprintf("Type: ALTER TABLE %s DROP CONSTRAINT %s, ADD PRIMARY KEY "
-					"(%s);",
-					qualified_name(rel),
-					quote_identifier(RelationGetRelationName(index)),
-					key_columns(rel, index)));
-}
-
 static void
 check_key_index(Checked *c, Relation rel, Relation index)
 {
 	TupleKey key;
 	int bad;
 
+	char *again = psprintf("Type: ALTER TABLE %s DROP CONSTRAINT %s, ADD "
+						   "PRIMARY KEY (%s);",
+						   qualified_name(rel),
+						   quote_identifier(RelationGetRelationName(index)),
+						   key_columns(rel, index));
+
 	if (!index->rd_index->indimmediate)
 		REFUSE(c, "key", cannot(rel, "its primary key is deferrable"),
 			   "A row could be there twice until commit, and no node could "
 			   "tell which is meant.",
-			   psprintf("Type: ALTER TABLE %s DROP CONSTRAINT %s, ADD PRIMARY "
-						"KEY (%s);",
-						qualified_name(rel),
-						quote_identifier(RelationGetRelationName(index)),
-						key_columns(rel, index)));
+			   again);
 	else if (!OidIsValid(compat_primary_key(rel)))
-		check_key_everywhere(c, rel, index);
+		/* made by ALTER TABLE ONLY */
+		REFUSE(c, "key", cannot(rel, "its primary key is not valid"),
+			   "Some partition lacks it, and rows are told apart by it on "
+			   "every node.",
+			   again);
 	bad = tuple_key_init(&key, index, CurrentMemoryContext);
 	if (bad > 0)
 	{
@@ -352,7 +326,7 @@ tags_check_table(Relation rel)
 
 	check_persistence(&c, rel);
 	check_kind(&c, rel);
-	if (c.found != NIL)
+	if (!tree_is_partitioned(rel) && !tree_is_leaf(rel))
 		return c.found;
 	if (rel->rd_rel->relispartition)
 		check_partition(&c, rel);
@@ -555,7 +529,10 @@ tags_check_rule(Relation rel, AttrNumber attnum, const char *rule)
 	if (bms_is_member(attnum, tags_check_key(rel)))
 		REFUSE(&c, "merge", not_a_counter(rel, att),
 			   "It is in the primary key, which never merges.",
-			   "Name another column.");
+			   psprintf("Name another column, or type: SELECT "
+						"causaldb.set_merge(%s, %s, 'last_write');",
+						quote_literal_cstr(qualified_name(rel)),
+						quote_literal_cstr(NameStr(att->attname))));
 	else if (att->atttypid != INT2OID && att->atttypid != INT4OID &&
 			 att->atttypid != INT8OID && att->atttypid != NUMERICOID)
 		REFUSE(&c, "merge", not_a_counter(rel, att),
@@ -620,40 +597,6 @@ advise_on_checks(Checked *c, const Bitmapset *key)
 	}
 }
 
-/* "a, b": columns a primary key could have, for people to choose from */
-static char *
-possible_key(Relation rel)
-{
-	TupleDesc desc = RelationGetDescr(rel);
-	StringInfoData out;
-	int n = 0;
-
-	initStringInfo(&out);
-	for (int i = 0; i < desc->natts && n < INDEX_MAX_KEYS; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-		TypeCacheEntry *type;
-
-		if (att->attisdropped || att->attgenerated != '\0')
-			continue;
-		type = lookup_type_cache(att->atttypid, TYPECACHE_BTREE_OPFAMILY |
-													TYPECACHE_HASH_EXTENDED_PROC);
-		if (!OidIsValid(type->btree_opf) ||
-			!OidIsValid(type->hash_extended_proc))
-			continue;
-		appendStringInfo(&out, "%s%s", n++ > 0 ? ", " : "",
-						 quote_identifier(NameStr(att->attname)));
-	}
-	return n > 0 ? out.data : "...";
-}
-
-char *
-tags_check_key_statement(Relation rel)
-{
-	return psprintf("ALTER TABLE %s ADD PRIMARY KEY (%s);", qualified_name(rel),
-					possible_key(rel));
-}
-
 static void
 advise_on_key_default(Checked *c, AttrNumber attnum)
 {
@@ -690,7 +633,7 @@ tags_check_advice(Relation rel)
 					"refused.",
 					psprintf("To write its rows again, name the columns that "
 							 "tell them apart; type: %s",
-							 tags_check_key_statement(rel)));
+							 catalog_key_statement(rel)));
 	advise_on_checks(&c, key);
 	while ((attnum = bms_next_member(key, attnum)) >= 0)
 		advise_on_key_default(&c, (AttrNumber) attnum);

@@ -31,7 +31,5 @@ extern List *tags_check_rule(Relation rel, AttrNumber attnum,
 							 const char *rule);
 /* Attribute numbers of the primary key; NULL if there is none. */
 extern Bitmapset *tags_check_key(Relation rel);
-/* The statement that gives the table a key of all columns that can have one */
-extern char *tags_check_key_statement(Relation rel);
 
 #endif

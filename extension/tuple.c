@@ -675,6 +675,32 @@ tuple_key_init(TupleKey *key, Relation index, MemoryContext context)
 	return 0;
 }
 
+char *
+tuple_key_candidates(Relation rel)
+{
+	TupleDesc desc = RelationGetDescr(rel);
+	StringInfoData out;
+	int n = 0;
+
+	initStringInfo(&out);
+	for (int i = 0; i < desc->natts && n < INDEX_MAX_KEYS; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		TypeCacheEntry *type;
+
+		if (att->attisdropped || att->attgenerated != '\0')
+			continue;
+		type = lookup_type_cache(att->atttypid, TYPECACHE_BTREE_OPFAMILY |
+													TYPECACHE_HASH_EXTENDED_PROC);
+		if (!OidIsValid(type->btree_opf) ||
+			!OidIsValid(type->hash_extended_proc))
+			continue;
+		appendStringInfo(&out, "%s%s", n++ > 0 ? ", " : "",
+						 quote_identifier(NameStr(att->attname)));
+	}
+	return n > 0 ? out.data : "...";
+}
+
 uint64
 tuple_key_hash(TupleKey *key, const Datum *values)
 {

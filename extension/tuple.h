@@ -108,6 +108,9 @@ typedef struct TupleKey
  * of the first column (1..) whose type cannot be hashed, else 0.
  */
 extern int tuple_key_init(TupleKey *key, Relation index, MemoryContext context);
+/* "a, b": the columns that a primary key could have, for people to choose
+ * from; palloc'd. */
+extern char *tuple_key_candidates(Relation rel);
 /* values in index order, none NULL */
 extern uint64 tuple_key_hash(TupleKey *key, const Datum *values);
 extern bool tuple_key_equal(TupleKey *key, const Datum *a, const Datum *b);
