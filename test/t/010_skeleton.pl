@@ -27,12 +27,21 @@ same_table('t', $a, $b);
 same_table('events', $a, $b);
 is($a->run('SELECT count(*) FROM t WHERE id > 100000'), 20, 'changed keys came');
 
+# only after a crash may one of the first transactions be what crashed it
+my $marked = "SELECT pg_relation_size('causaldb.stall') > 0";
+$b->stop;
+$a->run("INSERT INTO t (id, a) VALUES (1999, 'while b was stopped')");
+$b->start;
+converge($a, $b);
+is($b->run($marked), 'f', 'after a clean stop no try is marked');
+
 $b->kill9;
 $a->run("INSERT INTO t (id, a) SELECT g, 'while b was down' FROM generate_series(2001, 2100) g");
 $b->start;
 $b->run("INSERT INTO t (id, a) VALUES (3000, 'after the kill')");
 converge($a, $b);
 same_table('t', $a, $b);
+is($b->run($marked), 't', 'after a kill each is');
 is($a->run('SELECT count(*) FROM t WHERE id BETWEEN 2001 AND 3000'), 101, 'both sides of the kill are there');
 
 $a->run('TRUNCATE t');
