@@ -326,6 +326,13 @@ clock_state(NodeShared *node)
 		Identity id = identity_read();
 		uint32 unknown = NODE_UNKNOWN;
 
+		/* the data folder, and so the mark, is the primary's */
+		if (RecoveryInProgress())
+			ereport(ERROR,
+					(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+					 errmsg("this server is a standby, so it is no node"),
+					 errdetail("Views of causaldb can be read here; its workers start when the server is promoted."),
+					 errhint("Connect to the primary.")));
 		if (id.node == 0)
 		{
 			/* nobody to compare with */

@@ -77,7 +77,7 @@ extern void clock_open(NodeShared *node, uint64 above);
  */
 extern uint64 clock_unique(NodeShared *node, int bits);
 
-/* Waits until the node is open or known not to be one; tells the state. */
+/* Whether this database is a node, and how far. Error 25006 on a standby. */
 extern NodeState clock_state(NodeShared *node);
 /* create_cluster and join_cluster: this database is a node from commit on. */
 extern void clock_become_node_at_commit(void);

@@ -350,8 +350,9 @@ causaldb_clock_status(PG_FUNCTION_ARGS)
 	put_int8(&row, (uint64) (wall_read_base() - wall_base()), true);
 	put_text(&row, wall_refusals[refusal]);
 	put_time(&row, refusal == WALL_FOLLOWED ? 0 : since);
-	put_text(&row,
-			 node ? trusts[pg_atomic_read_u32(&node->trust)] : NULL);
+	put_text(&row, node && pg_atomic_read_u32(&node->state) != NODE_UNKNOWN
+					   ? trusts[pg_atomic_read_u32(&node->trust)]
+					   : NULL);
 	put_int8(&row, hlc, hlc != 0);
 	put_int8(&row, node ? pg_atomic_read_u64(&node->mark) : 0, hlc != 0);
 	emit(fcinfo, &row);
