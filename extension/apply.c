@@ -749,7 +749,8 @@ say_open(void)
 			previous = s;
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	if (previous >= 0)
+	/* a copy of our folder does not know where the stream ends */
+	if (previous >= 0 && node->continued)
 	{
 		rep_writer_init(&w, body, sizeof(body));
 		rep_write_u64(&w, node->streams[previous].id.boot);

@@ -77,15 +77,23 @@ mark_path(NodeShared *node, char *path)
 	snprintf(path, MAXPGPATH, "%s/%u.mark", MARK_FOLDER, node->database);
 }
 
-/* The mark on disk, or 0 if there is none. */
+/*
+ * The mark on disk, or 0 if there is none. *continued: it was written in this
+ * folder on this timeline, so nothing that we have shipped is missing here. In
+ * a copy of the folder, as a standby is one, its file is another one.
+ */
 static uint64
-mark_load(NodeShared *node)
+mark_load(NodeShared *node, bool *continued)
 {
 	char path[MAXPGPATH];
-	char text[64];
+	char text[128];
+	char *rest;
+	uint64 mark;
+	struct stat st;
 	int fd;
 	ssize_t n;
 
+	*continued = false;
 	mark_path(node, path);
 	fd = OpenTransientFile(path, O_RDONLY | PG_BINARY);
 	if (fd < 0)
@@ -96,13 +104,18 @@ mark_load(NodeShared *node)
 						errmsg("could not open file \"%s\": %m", path)));
 	}
 	n = read(fd, text, sizeof(text) - 1);
+	if (n > 0 && fstat(fd, &st) < 0)
+		n = -1;
 	CloseTransientFile(fd);
 	if (n <= 0)
 		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
 						errmsg("could not read the clock's mark from file \"%s\"", path),
 						errhint("Restore the file, or remove it if this server's clock is right.")));
 	text[n] = '\0';
-	return strtoull(text, NULL, 10);
+	mark = strtoull(text, &rest, 10);
+	*continued = strtoull(rest, &rest, 10) == (uint64) st.st_ino &&
+				 strtoull(rest, NULL, 10) == (uint64) GetWALInsertionTimeLine();
+	return mark;
 }
 
 static void
@@ -110,7 +123,8 @@ mark_store(NodeShared *node, uint64 mark)
 {
 	char path[MAXPGPATH];
 	char fresh[MAXPGPATH + 8];
-	char text[64];
+	char text[128];
+	struct stat st;
 	int len;
 	int fd;
 
@@ -119,11 +133,14 @@ mark_store(NodeShared *node, uint64 mark)
 	if (MakePGDirectory(MARK_FOLDER) < 0 && errno != EEXIST)
 		ereport(ERROR, (errcode_for_file_access(),
 						errmsg("could not create directory \"%s\": %m", MARK_FOLDER)));
-	len = snprintf(text, sizeof(text), UINT64_FORMAT "\n", mark);
 	fd = OpenTransientFile(fresh, O_WRONLY | O_CREAT | O_TRUNC | PG_BINARY);
 	if (fd < 0)
 		ereport(ERROR, (errcode_for_file_access(),
 						errmsg("could not create file \"%s\": %m", fresh)));
+	if (fstat(fd, &st) < 0)
+		st.st_ino = 0;
+	len = snprintf(text, sizeof(text), UINT64_FORMAT " " UINT64_FORMAT " " UINT64_FORMAT "\n", mark,
+				   (uint64) st.st_ino, (uint64) GetWALInsertionTimeLine());
 	errno = 0;
 	if (write(fd, text, len) != len)
 	{
@@ -196,7 +213,7 @@ clock_open(NodeShared *node, uint64 above)
 	 */
 	if (pg_atomic_read_u64(&node->hlc) == 0)
 	{
-		uint64 mark = mark_load(node);
+		uint64 mark = mark_load(node, &node->continued);
 
 		start = Max(start, mark ? mark : rep_hlc_from_ms(wall_ms()));
 	}

@@ -150,6 +150,7 @@ typedef struct NodeShared
 
 	pg_atomic_uint32 trust; /* Trust */
 	uint64 opened_at; /* of this start; wall_boot_ms */
+	bool continued; /* this data folder is where our last stream was written */
 
 	pg_atomic_uint64 hlc;
 	pg_atomic_uint64 mark; /* no hlc above it leaves the node */

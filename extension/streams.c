@@ -190,10 +190,11 @@ streams_attach(NodeShared *node)
 			continue;
 		slot = shmem_add_stream(node, rows[i].stream, rows[i].id,
 								position_at_start(&rows[i], node->node_id));
-		if ((int32) rows[i].stream.node == node->node_id)
+		if ((int32) rows[i].stream.node == node->node_id && node->continued)
 		{
 			/* peers may hold it up to any position we ever called closed, and
-			 * our clock has begun above all of those */
+			 * our clock has begun above all of those; in a copy of our folder
+			 * they may have more of it than we, and send it */
 			shmem_max_u64(&node->streams[slot].applied, clock_read(node));
 		}
 		pg_atomic_write_u64(&node->streams[slot].final, rows[i].final);
