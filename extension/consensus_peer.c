@@ -15,6 +15,7 @@
 #include "peer_link.h"
 #include "receive.h"
 #include "wire.h"
+#include "wall.h"
 
 /* what may wait for room in the pipeline of one link */
 #define QUEUE_MESSAGES 256
@@ -262,7 +263,7 @@ take_hello(Peer *p, const PeerAnswer *a)
 static void
 tend(Peer *p)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = wall_timer();
 	PeerAnswer answer;
 
 	if (p->link.state == LINK_DOWN && now >= p->link.next_try)
