@@ -42,7 +42,7 @@ lane_start(int s, uint64 applied)
 	lane_applied[s] = applied;
 	lane->mark.acks.entries = lane->acks;
 	lane->mark.acks.cap = REP_MAX_VECTOR;
-	lane->chain_known = applied == 0;
+	lane->chain_known = lane->chain_known_before = applied == 0;
 	pg_atomic_write_u64(&node->streams[s].taken, applied);
 }
 

@@ -221,6 +221,7 @@ static void
 check_interval(NodeShared *node, RepReader body, RepInterval *interval)
 {
 	static RepVersion deps[REP_MAX_VECTOR];
+	uint64 before;
 	uint32 i;
 
 	if (!rep_interval_decode(&body, interval))
@@ -239,12 +240,17 @@ check_interval(NodeShared *node, RepReader body, RepInterval *interval)
 	}
 	if (!rep_interval_decode_count(&body, interval))
 		malformed("its transactions cannot be read");
+	before = interval->from;
 	for (i = 0; i < interval->ntransactions; i++)
 	{
 		RepTransaction t = {.deps = {deps, 0, REP_MAX_VECTOR}};
 
 		if (!rep_transaction_decode(&body, &t))
 			malformed("a transaction cannot be read");
+		/* what stands out of order would be taken for applied already */
+		if (!rep_interval_accepts(interval, before, &t))
+			malformed("its transactions are not in the order of their stream");
+		before = t.position;
 	}
 	if (rep_reader_left(&body) != 0)
 		malformed("bytes follow its transactions");
