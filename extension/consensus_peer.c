@@ -14,8 +14,8 @@
 #include "consensus_peer.h"
 #include "peer_link.h"
 #include "receive.h"
-#include "wire.h"
 #include "wall.h"
+#include "wire.h"
 
 /* what may wait for room in the pipeline of one link */
 #define QUEUE_MESSAGES 256
