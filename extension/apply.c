@@ -61,6 +61,7 @@
 #include "stall.h"
 #include "store.h"
 #include "streams.h"
+#include "strong_turn.h"
 #include "target.h"
 #include "unseen.h"
 #include "wall.h"
@@ -79,6 +80,7 @@ static int in_group; /* transactions */
 static int limit = 1; /* transactions a group may have */
 static int careful; /* transactions still to be tried one by one, marked */
 static int current; /* lane of the transaction being applied, or -1 */
+static int strong_slot; /* of the strong log, which is not ours to apply */
 static int last_lane; /* of the group's last transaction */
 static Incoming incoming;
 static ApplyEffects effects;
@@ -103,6 +105,8 @@ is_deliverable(const Incoming *t)
 	}
 	/* our own stream is applied by being written */
 	lane_applied[node->own_slot] = PG_UINT64_MAX;
+	/* another process plays the strong log */
+	lane_applied[strong_slot] = pg_atomic_read_u64(&node->streams[strong_slot].applied);
 	if (rep_causal_ready(lane_applied, pg_atomic_read_u32(&node->nstreams), &d, &wait))
 		return true;
 	lane_show_blocked(t->slot, t->stamp.hlc, node->streams[wait.slot].id, wait.position, false);
@@ -245,6 +249,7 @@ commit_group(void)
 		shmem_wake_consensus(node);
 	}
 	ConditionVariableBroadcast(&node->applied_cv);
+	strong_turn_tell(node);
 	if (careful > 0)
 		careful -= Min(careful, in_group);
 	limit = careful > 0 ? 1 : Min(limit * 2, guc_apply_group);
@@ -821,6 +826,7 @@ start(Oid database)
 	if (node->own.boot == 0)
 		streams_open(node, id.node);
 	recycle_finish(node);
+	strong_slot = streams_strong_slot(node);
 	lane_init(node);
 	incoming.dense = dense;
 	queue_init(node);
@@ -828,7 +834,7 @@ start(Oid database)
 	apply_row_init(node);
 	dead_init(node);
 	apply_transaction_init(node);
-	unseen_init(node);
+	unseen_init(node, false);
 	grave_init();
 	CacheRegisterRelcacheCallback(note_relation_change, (Datum) 0);
 	stall_count_crashes(fresh);

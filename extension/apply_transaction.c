@@ -241,8 +241,8 @@ insert_log_row(const Incoming *t)
 	}
 	initStringInfo(&bytes);
 	store_encode_deps(deps, n, t->stamp.hlc, &bytes);
-	store_insert_log(node->streams[t->slot].local_id, t->stamp.hlc, t->xid, bytes.data, bytes.len,
-					 t->payload, t->payload_len);
+	store_insert_log(node->streams[t->slot].local_id, incoming_position(t), t->xid,
+					 t->index > 0 ? &t->stamp : NULL, bytes.data, bytes.len, t->payload, t->payload_len);
 }
 
 /* What does not move our clock does no harm, whatever the time is. */
@@ -279,7 +279,9 @@ apply_transaction(const Incoming *t, uint64 *chain, ApplyEffects *effects)
 	at_descriptor = NULL;
 	error_context_stack = &callback;
 
-	apply_transaction_check_skew(t->stamp.stream.node, t->stamp.hlc);
+	/* the leader has judged the strong ones */
+	if (t->index == 0)
+		apply_transaction_check_skew(t->stamp.stream.node, t->stamp.hlc);
 	PushActiveSnapshot(GetLatestSnapshot());
 	*chain = rep_chain_link(*chain, t->stamp, &t->deps, t->payload, t->payload_len);
 	if (t->nchunks > 0)

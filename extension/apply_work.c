@@ -134,16 +134,19 @@ apply_work_set_fields(Work *w)
 		if (c->kind == REP_CHANGE_INSERT)
 		{
 			f->column = i;
-			f->kind = REP_WRITE_SET;
+			f->kind = d->columns[i].rule == REP_RULE_STRONG ? REP_WRITE_STRONG : REP_WRITE_SET;
 			f->before = NULL;
 			f->after = &c->row[i];
 		}
 		else
 		{
 			f->column = (int) c->fields[i].column;
-			f->kind = d->columns[f->column].rule == REP_RULE_COUNTER && !c->fields[i].base
-				? REP_WRITE_DELTA
-				: REP_WRITE_SET;
+			if (d->columns[f->column].rule == REP_RULE_STRONG)
+				f->kind = REP_WRITE_STRONG;
+			else
+				f->kind = d->columns[f->column].rule == REP_RULE_COUNTER && !c->fields[i].base
+					? REP_WRITE_DELTA
+					: REP_WRITE_SET;
 			f->before = &c->fields[i].before;
 			f->after = &c->fields[i].after;
 		}
@@ -154,6 +157,7 @@ apply_work_set_fields(Work *w)
 		w->writes[i].kind = f->kind;
 	}
 	w->op.stamp = w->t->stamp;
+	w->op.index = w->t->index;
 	w->op.slot = (uint32) w->t->slot;
 	w->op.deps = w->t->dense;
 	w->op.ndeps = (uint32) w->t->ndense;
@@ -188,7 +192,15 @@ other_side(const Work *w, uint32 u, const char *value)
 static const char *
 rule_name(const Work *w, int column)
 {
-	return w->a->descriptor.columns[column].rule == REP_RULE_COUNTER ? "counter" : "last_write";
+	switch (w->a->descriptor.columns[column].rule)
+	{
+		case REP_RULE_COUNTER:
+			return "counter";
+		case REP_RULE_STRONG:
+			return "strong";
+		default:
+			return "last_write";
+	}
 }
 
 static const char *
@@ -200,6 +212,8 @@ policy_name(RepRowPolicy policy)
 			return "delete_wins";
 		case REP_POLICY_LAST_WRITE:
 			return "last_write";
+		case REP_POLICY_STRONG:
+			return "strong";
 		default:
 			return "update_wins";
 	}

@@ -39,6 +39,7 @@
 
 #include "capture.h"
 #include "capture_buffer.h"
+#include "capture_keys.h"
 #include "catalog.h"
 #include "clock.h"
 #include "debug_point.h"
@@ -49,6 +50,7 @@
 #include "shmem.h"
 #include "standing.h"
 #include "store.h"
+#include "strong_commit.h"
 #include "wall.h"
 
 /* namespace of our own among advisory locks; SQL uses 1 and 2 */
@@ -114,7 +116,7 @@ log_here(StringInfo payload, int32 chunk_stream)
 
 	initStringInfo(&deps);
 	store_encode_deps(NULL, 0, position, &deps);
-	store_insert_log(0, position, chunks_xid(chunk_stream), deps.data,
+	store_insert_log(0, position, chunks_xid(chunk_stream), NULL, deps.data,
 					 (size_t) deps.len, payload->data, (size_t) payload->len);
 }
 
@@ -138,7 +140,7 @@ log_stamped(StringInfo payload, int32 chunk_stream)
 	}
 	initStringInfo(&encoded);
 	store_encode_deps(deps, stamp->ndeps, stamp->position, &encoded);
-	store_insert_log(stamp->stream, stamp->position, chunks_xid(chunk_stream),
+	store_insert_log(stamp->stream, stamp->position, chunks_xid(chunk_stream), NULL,
 					 encoded.data, (size_t) encoded.len, payload->data,
 					 (size_t) payload->len);
 }
@@ -167,6 +169,13 @@ write_log_row(void)
 		add_notes();
 	if (!capture_buffer_pending())
 		return;
+	if (capture_keys_count() > 0)
+	{
+		payload = capture_buffer_finish_whole(STRONG_MAX_BYTES);
+		logged = true;
+		strong_commit(payload, capture_keys(), capture_keys_count());
+		return;
+	}
 	payload = capture_buffer_finish(&chunk_stream);
 	logged = true;
 	DEBUG_POINT("captured");
@@ -199,6 +208,7 @@ on_transaction(XactEvent event, void *arg)
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
 			capture_buffer_reset();
+			capture_keys_reset();
 			capture_base.relid = InvalidOid;
 			logged = false;
 			truncating = NIL; /* memory of the transaction */
@@ -225,10 +235,12 @@ on_subtransaction(SubXactEvent event, SubTransactionId id,
 			break;
 		case SUBXACT_EVENT_COMMIT_SUB:
 			capture_buffer_sub_commit(nest);
+			capture_keys_sub_commit(nest);
 			maintenance_sub_commit(nest);
 			break;
 		case SUBXACT_EVENT_ABORT_SUB:
 			capture_buffer_sub_abort(nest);
+			capture_keys_sub_abort(nest);
 			maintenance_sub_abort(nest);
 			truncating = NIL;
 			break;
@@ -295,6 +307,15 @@ capture_chunked(const void *body, size_t len, uint64 *nchunks, uint64 *nchanges)
 
 /* -------------------------------------------------------------- changes */
 
+/* The transaction is a strong one: it has written the row in the slot so. */
+static void
+note_strong(CatalogRelation *r, TupleTableSlot *slot)
+{
+	if (capture_keys_count() == 0)
+		strong_commit_check();
+	capture_keys_add(r, slot);
+}
+
 static inline void
 encode_column(CatalogRelation *r, int column, TupleTableSlot *slot,
 			  StringInfo out)
@@ -325,6 +346,8 @@ add_row(CatalogRelation *r, RepChangeKind kind, TupleTableSlot *slot)
 	for (int i = 0; i < r->ncolumns; i++)
 		encode_column(r, i, slot, out);
 	capture_buffer_close();
+	if (r->strong)
+		note_strong(r, slot);
 }
 
 /*
@@ -395,6 +418,7 @@ add_update(CatalogRelation *r, TupleTableSlot *from, TupleTableSlot *to,
 {
 	uint16 changed[REP_MAX_COLUMNS];
 	int nchanged = 0;
+	bool strong = false;
 	StringInfo out;
 
 	for (int i = 0; i < r->ncolumns; i++)
@@ -417,8 +441,11 @@ add_update(CatalogRelation *r, TupleTableSlot *from, TupleTableSlot *to,
 		tuple_append_varint(out, (uint64) column << 1 | (base ? 1 : 0));
 		encode_column(r, column, from, out);
 		encode_column(r, column, delta ? to : last, out);
+		strong |= r->rules[column] == REP_RULE_STRONG;
 	}
 	capture_buffer_close();
+	if (strong)
+		note_strong(r, from);
 }
 
 static void
@@ -516,7 +543,16 @@ capture_row(CatalogRelation *r, TriggerData *data)
 static void
 log_truncate(CatalogRelation *r)
 {
-	StringInfo out = capture_buffer_open(r, REP_CHANGE_TRUNCATE);
+	StringInfo out;
+
+	if (r->strong)
+		ereport(ERROR,
+				(errcode(ERRORS_NOT_YET),
+				 errmsg("cannot truncate table %s, which has strong columns",
+						catalog_qualified_name(r->relid)),
+				 errhint("Type: DELETE FROM %s;",
+						 catalog_qualified_name(r->relid))));
+	out = capture_buffer_open(r, REP_CHANGE_TRUNCATE);
 
 	/* a statement trigger is not told RESTART IDENTITY or CASCADE; tables
 	 * truncated by CASCADE have triggers of their own */

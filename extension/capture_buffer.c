@@ -6,9 +6,11 @@
 
 #include "access/xact.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "capture_buffer.h"
 #include "clock.h"
+#include "local.h"
 #include "meta.h"
 #include "shmem.h"
 #include "store.h"
@@ -457,6 +459,123 @@ capture_buffer_finish(int32 *stream)
 		payload = chunked_payload(level);
 	}
 	*stream = buffer.stream;
+	MemoryContextSwitchTo(old);
+	return payload;
+}
+
+/* What joins the chunks of a transaction into one payload again. */
+typedef struct Joined
+{
+	uint64 hashes[REP_MAX_PAYLOAD_DESCRIPTORS];
+	uint32 nhashes;
+	StringInfoData changes;
+} Joined;
+
+static void
+pg_attribute_noreturn() too_large(size_t limit)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("strong transaction is too large"),
+			 errdetail("It wrote more than %zu bytes, or more tables than one "
+					   "payload can name.",
+					   limit),
+			 errhint("Divide it into smaller transactions.")));
+}
+
+static uint32
+joined_index(Joined *j, uint64 hash, size_t limit)
+{
+	uint32 i = 0;
+
+	while (i < j->nhashes && j->hashes[i] != hash)
+		i++;
+	/* an index of one byte, so that changes only have to be copied */
+	if (i == SEGMENT_MAX_DESCRIPTORS)
+		too_large(limit);
+	j->hashes[i] = hash;
+	j->nhashes = Max(j->nhashes, i + 1);
+	return i;
+}
+
+static void
+join_payload(Joined *j, const void *bytes, size_t len, size_t limit)
+{
+	RepPayload *p = palloc(sizeof(RepPayload));
+	RepChange c = { .row = palloc(sizeof(RepValue) * REP_MAX_COLUMNS),
+					.key = palloc(sizeof(RepValue) * REP_MAX_COLUMNS),
+					.fields = palloc(sizeof(RepField) * REP_MAX_COLUMNS) };
+
+	if (!rep_payload_open(p, bytes, len))
+		elog(ERROR, "a chunk of this transaction is malformed");
+	while (!rep_payload_at_end(p))
+	{
+		int d = rep_payload_peek(p);
+		const RepDescriptor *desc =
+			d < 0 ? NULL : catalog_descriptor(p->descriptors[d]);
+		int at = j->changes.len;
+
+		if (!rep_payload_next(p, desc, &c))
+			elog(ERROR, "a chunk of this transaction is malformed");
+		if ((size_t) at + c.size > limit)
+			too_large(limit);
+		appendBinaryStringInfo(&j->changes, (const char *) c.start,
+							   (int) c.size);
+		if (d >= 0)
+			j->changes.data[at + 1] =
+				(char) joined_index(j, p->descriptors[d], limit);
+	}
+}
+
+/* Everything is in chunks: reads them back, and takes them away. */
+static StringInfo
+join_chunks(size_t limit)
+{
+	StringInfo out = makeStringInfo();
+	uint64 xid = U64FromFullTransactionId(GetTopFullTransactionId());
+	const char *params[2] = { psprintf("%d", buffer.stream),
+							  psprintf(UINT64_FORMAT, xid) };
+	Joined j = { .nhashes = 0 };
+	StoreChunkRow chunk;
+	StoreScan *scan;
+	RepWriter w;
+
+	initStringInfo(&j.changes);
+	CommandCounterIncrement();
+	scan = store_chunks_begin(buffer.stream, xid, -1, SnapshotSelf);
+	while (store_chunks_next(scan, &chunk))
+		join_payload(&j, chunk.payload, chunk.payload_len, limit);
+	store_end(scan);
+	PushActiveSnapshot(GetLatestSnapshot());
+	(void) local_query("DELETE FROM causaldb.log_chunk "
+					   "WHERE stream = $1::int4 AND xid = $2::xid8",
+					   2, params);
+	PopActiveSnapshot();
+	enlargeStringInfo(out, 16 + 8 * (int) j.nhashes);
+	rep_writer_init(&w, out->data, (size_t) out->maxlen);
+	rep_payload_begin(&w, j.hashes, j.nhashes);
+	Assert(!w.full);
+	out->len = (int) w.len;
+	appendBinaryStringInfo(out, j.changes.data, j.changes.len);
+	return out;
+}
+
+StringInfo
+capture_buffer_finish_whole(size_t limit)
+{
+	MemoryContext old = MemoryContextSwitchTo(buffer.context);
+	Level *level = buffer.top;
+	Segment *whole = level->first == NULL ? NULL : join_all(level);
+	StringInfo payload;
+
+	Assert(level->outer == NULL);
+	if (whole != NULL)
+		payload = make_payload(whole);
+	else
+	{
+		flush_level(level, false);
+		payload = join_chunks(limit);
+	}
 	MemoryContextSwitchTo(old);
 	return payload;
 }

@@ -49,6 +49,12 @@ extern bool capture_buffer_pending(void);
  */
 extern StringInfo capture_buffer_finish(int32 *stream);
 
+/*
+ * The same in one piece, however large, up to `limit` bytes (ERROR 54000); no
+ * chunks are left.
+ */
+extern StringInfo capture_buffer_finish_whole(size_t limit);
+
 /* Called at the events they are named after; level is the nest level. */
 extern void capture_buffer_sub_pre_commit(int nest);
 extern void capture_buffer_sub_commit(int nest);

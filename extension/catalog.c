@@ -246,7 +246,7 @@ encode_definition(CatalogRelation *out, Relation rel, MemoryContext context)
 
 /* Columns that travel: tagged ones and the key, but nothing generated. */
 static void
-choose_columns(CatalogRelation *out, Relation rel, bool whole,
+choose_columns(CatalogRelation *out, Relation rel, bool whole, bool strong,
 			   const RepRule *rules, MemoryContext context)
 {
 	TupleDesc desc = RelationGetDescr(rel);
@@ -271,9 +271,8 @@ choose_columns(CatalogRelation *out, Relation rel, bool whole,
 		out->max_attnum = att->attnum;
 		tuple_codec_init(&out->codecs[at], att->atttypid, att->atttypmod,
 						 att->attcollation, context);
-		out->rules[at] = rules[att->attnum] == REP_RULE_COUNTER && !in_key
-							 ? REP_RULE_COUNTER
-							 : REP_RULE_LAST_WRITE;
+		out->rules[at] = catalog_tag_rule(rules[att->attnum], in_key, strong);
+		out->strong |= out->rules[at] == REP_RULE_STRONG;
 		out->is_key[at] = in_key;
 		if (in_key)
 			out->keys[out->nkeys++] = at;
@@ -334,8 +333,14 @@ catalog_relation_build(Relation rel, MemoryContext context)
 						   "by it on every node."),
 				 errhint("Give it the same one again; type: %s",
 						 catalog_key_statement(rel))));
-	choose_columns(out, rel, tag.whole, catalog_tag_rules(rel), context);
+	choose_columns(out, rel, tag.whole, tag.strong, catalog_tag_rules(rel),
+				   context);
+	/* of a table of keys alone, existence is all there is */
+	out->strong |= tag.strong;
+	if (out->strong)
+		out->policy = REP_POLICY_STRONG;
 	out->root_attnums = out->attnums;
+	out->name_hash = catalog_tag_name_hash(rel);
 	encode_definition(out, rel, context);
 	return out;
 }

@@ -44,6 +44,8 @@ typedef struct CatalogRelation
 	AttrNumber max_attnum;
 	TupleCodec *codecs;
 	RepRule *rules;
+	bool strong;      /* it has a strong column: existence is strong */
+	uint64 name_hash; /* of schema and name, the same on every node */
 	int nkeys;
 	int *keys;    /* the key's descriptor columns, in descriptor order */
 	bool *is_key; /* by descriptor column */

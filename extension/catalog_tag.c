@@ -12,6 +12,7 @@
 #include "access/table.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -34,6 +35,12 @@ enum
 	TAG_COLUMN_LEVEL,
 	TAG_COLUMN_RULE
 };
+
+static bool
+is_text(Datum value, const char *word)
+{
+	return strcmp(TextDatumGetCString(value), word) == 0;
+}
 
 static RepRowPolicy
 policy_by_name(const char *name)
@@ -67,8 +74,8 @@ catalog_tag_read(Oid relid)
 
 		heap_deform_tuple(tup, RelationGetDescr(rel), values, nulls);
 		tag.tagged = true;
-		tag.active =
-			strcmp(TextDatumGetCString(values[TAG_LEVEL - 1]), "none") != 0;
+		tag.active = !is_text(values[TAG_LEVEL - 1], "none");
+		tag.strong = is_text(values[TAG_LEVEL - 1], "strong");
 		tag.whole = DatumGetBool(values[TAG_WHOLE - 1]);
 		tag.append_only = DatumGetBool(values[TAG_APPEND_ONLY - 1]);
 		tag.policy =
@@ -104,13 +111,40 @@ catalog_tag_rules(Relation target)
 		Datum rule =
 			heap_getattr(tup, TAG_COLUMN_RULE, RelationGetDescr(rel), &isnull);
 
-		if (attnum > 0 && attnum <= RelationGetNumberOfAttributes(target))
-			rules[attnum] = strcmp(TextDatumGetCString(rule), "counter") == 0
-								? REP_RULE_COUNTER
-								: REP_RULE_LAST_WRITE;
+		Datum level =
+			heap_getattr(tup, TAG_COLUMN_LEVEL, RelationGetDescr(rel), &isnull);
+
+		if (attnum <= 0 || attnum > RelationGetNumberOfAttributes(target))
+			continue;
+		if (is_text(level, "strong"))
+			rules[attnum] = REP_RULE_STRONG;
+		else
+			rules[attnum] = is_text(rule, "counter") ? REP_RULE_COUNTER
+													 : REP_RULE_LAST_WRITE;
 	}
 	systable_endscan(scan);
 	UnregisterSnapshot(snapshot);
 	table_close(rel, AccessShareLock);
 	return rules;
+}
+
+RepRule
+catalog_tag_rule(RepRule own, bool in_key, bool strong)
+{
+	/* a key is as strong as the existence of the row that it names */
+	if (in_key)
+		return REP_RULE_LAST_WRITE;
+	if (own != 0)
+		return own;
+	return strong ? REP_RULE_STRONG : REP_RULE_LAST_WRITE;
+}
+
+uint64
+catalog_tag_name_hash(Relation rel)
+{
+	const char *schema = get_namespace_name(RelationGetNamespace(rel));
+	const char *name = RelationGetRelationName(rel);
+
+	return rep_hash64(name, strlen(name),
+					  rep_hash64(schema, strlen(schema), 0));
 }

@@ -19,11 +19,17 @@ typedef struct CatalogTag
 	bool active; /* writes are captured */
 	bool whole;
 	bool append_only;
+	bool strong; /* columns are, where nothing else is said of them */
 	RepRowPolicy policy;
 } CatalogTag;
 
 extern CatalogTag catalog_tag_read(Oid relid);
 /* Rules by attribute number, palloc'd; 0 where a column has no row. */
 extern RepRule *catalog_tag_rules(Relation target);
+/* What decides a column, of what its tag says or, 0, the table's. */
+extern RepRule catalog_tag_rule(RepRule own, bool in_key, bool strong);
+
+/* Of schema and name, the same on every node. */
+extern uint64 catalog_tag_name_hash(Relation rel);
 
 #endif

@@ -89,10 +89,12 @@ CREATE TABLE causaldb.log (
 	stream		int4 NOT NULL,
 	deps		bytea NOT NULL,
 	payload		bytea NOT NULL,
+	stamp		bytea,
 	PRIMARY KEY (stream, position)
 ) WITH (toast_tuple_target = 8160);
 ALTER TABLE causaldb.log ALTER deps SET STORAGE EXTERNAL, ALTER payload SET STORAGE EXTERNAL;
 COMMENT ON TABLE causaldb.log IS 'one row a transaction: history, outbox, relay buffer and proof against applying twice';
+COMMENT ON COLUMN causaldb.log.stamp IS 'of a strong transaction, whose position is its index in the strong log';
 
 CREATE TABLE causaldb.log_chunk (
 	xid			xid8 NOT NULL,
@@ -169,9 +171,10 @@ COMMENT ON FUNCTION causaldb.set_row_policy(regclass, text) IS
 CREATE VIEW causaldb.tags AS
 	SELECT t.relid::pg_catalog.regclass AS relation,
 		a.attname AS column_name,
-		t.level,
-		CASE WHEN a.attnum = ANY (k.indkey) THEN 'key' ELSE COALESCE(c.rule, 'last_write') END AS rule,
-		t.row_policy,
+		CASE WHEN a.attnum = ANY (k.indkey) THEN s.level ELSE COALESCE(c.level, t.level) END AS level,
+		CASE WHEN a.attnum = ANY (k.indkey) THEN 'key' WHEN COALESCE(c.level, t.level) = 'strong' THEN 'strong'
+			ELSE COALESCE(c.rule, 'last_write') END AS rule,
+		CASE s.level WHEN 'strong' THEN 'strong' ELSE t.row_policy END AS row_policy,
 		k.indkey IS NULL AS append_only,
 		t.whole AS later_columns_too
 	FROM causaldb.tag t
@@ -179,6 +182,9 @@ CREATE VIEW causaldb.tags AS
 			AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
 		LEFT JOIN causaldb.tag_column c ON c.relid = t.relid AND c.attnum = a.attnum
 		LEFT JOIN pg_catalog.pg_index k ON k.indrelid = t.relid AND k.indisprimary
+		-- one strong column makes existence, and so the key, strong
+		CROSS JOIN LATERAL (SELECT CASE WHEN t.level = 'strong' OR EXISTS (SELECT FROM causaldb.tag_column o
+			WHERE o.relid = t.relid AND o.level = 'strong') THEN 'strong' ELSE t.level END AS level) s
 	WHERE t.level <> 'none' AND (t.whole OR c.relid IS NOT NULL OR a.attnum = ANY (k.indkey))
 	ORDER BY t.relid::pg_catalog.regclass::text, a.attnum;
 COMMENT ON VIEW causaldb.tags IS 'tagged columns, and how their writes merge';
@@ -760,12 +766,9 @@ CREATE VIEW causaldb.strong_status AS
 		LEFT JOIN causaldb.node n ON n.id = m.node
 	ORDER BY m.node;
 COMMENT ON VIEW causaldb.strong_status IS 'the strong log: a row for each of its members, as the node you are connected to knows them';
-COMMENT ON COLUMN causaldb.strong_status.leads IS 'as far as this node knows; NULL: it knows no leader';
 COMMENT ON COLUMN causaldb.strong_status.membership IS 'a learner becomes a voter when it has caught up';
-COMMENT ON COLUMN causaldb.strong_status.role IS 'of the node you are connected to: leader, follower, candidate or down';
 COMMENT ON COLUMN causaldb.strong_status.commit_index IS 'entries up to here are held by a majority, as far as this node knows';
 COMMENT ON COLUMN causaldb.strong_status.log_index IS 'entries up to here are durable on the member; known to the leader, and of itself to each node';
-COMMENT ON COLUMN causaldb.strong_status.lag IS 'committed entries that the member has not applied yet';
 COMMENT ON COLUMN causaldb.strong_status.replayed IS 'entries of this node that it had to apply as if they were of another, because their backend was gone';
 
 -- -------------------------------------------------- conflicts and stalls
@@ -892,4 +895,5 @@ GRANT SELECT ON causaldb.clock, causaldb.nodes, causaldb.peers, causaldb.streams
 	causaldb.stalled, causaldb.strong_status TO PUBLIC;
 -- what join_cluster copies from a node
 GRANT SELECT ON causaldb.local_node, causaldb.node, causaldb.stream, causaldb.omission, causaldb.descriptor, causaldb.log,
-	causaldb.log_chunk, causaldb.tag, causaldb.tag_column, causaldb.grave TO causaldb_admin;
+	causaldb.log_chunk, causaldb.tag, causaldb.tag_column, causaldb.grave,
+	causaldb.strong_state, causaldb.strong_log TO causaldb_admin;

@@ -513,6 +513,7 @@ clock_precommit(void)
 #endif
 	if (!BREAK("no_closed_rule"))
 		pg_atomic_write_u64(&slot->pending, stamp.position);
+	shmem_max_u64(&node->strong.last_stamped, stamp.position);
 
 	/*
 	 * The tick may have passed the mark reserved above if other transactions
@@ -521,6 +522,37 @@ clock_precommit(void)
 	mark_reserve(node, stamp.position);
 	DEBUG_POINT("precommit_stamped");
 	return &stamp;
+}
+
+void
+clock_strong(NodeShared *node, RepStamp *strong, RepVector *deps)
+{
+	NodeState state = wait_open(node);
+	int n = (int) pg_atomic_read_u32(&node->nstreams);
+	uint64 own;
+	int i;
+
+	if (state != NODE_OPEN)
+		refuse(node, state);
+	mark_reserve(node, rep_hlc_next(clock_read(node), wall_ms()));
+	pg_memory_barrier();
+	deps->len = 0;
+	for (i = 0; i < n; i++)
+	{
+		uint64 seen = pg_atomic_read_u64(&node->streams[i].started);
+
+		if (i == node->own_slot || seen == 0 || pg_atomic_read_u32(&node->streams[i].retired))
+			continue;
+		if (!rep_vector_set(deps, node->streams[i].id, seen))
+			elog(ERROR, "causaldb: deps of %d streams have no room", n);
+	}
+	/* whatever of our own stream is visible was stamped before */
+	own = pg_atomic_read_u64(&node->strong.last_stamped);
+	if (own > 0)
+		(void) rep_vector_set(deps, node->own, own);
+	strong->hlc = tick(node);
+	strong->stream = node->own;
+	mark_reserve(node, strong->hlc);
 }
 
 static void
@@ -542,6 +574,8 @@ end_of_commit(void)
 	pg_write_barrier();
 	end_pending();
 	shmem_wake_sender(node);
+	if (pg_atomic_read_u32(&node->strong.want_held))
+		shmem_wake_consensus(node);
 }
 
 static void

@@ -18,6 +18,7 @@
 #define CAUSALDB_CLOCK_H
 
 #include "shmem.h"
+#include "vector.h"
 
 /* where a transaction stands: filled by clock_precommit */
 typedef struct ClockStamp
@@ -52,6 +53,12 @@ extern const ClockStamp *clock_precommit(void);
  * clock_precommit.
  */
 extern int32 clock_stream(void);
+
+/*
+ * The stamp of a strong transaction and all it may have seen, in that order;
+ * call at its commit. It is not published: it is not of our own stream.
+ */
+extern void clock_strong(NodeShared *node, RepStamp *strong, RepVector *deps);
 
 /* A token's own part: the largest position committed here. */
 extern uint64 clock_last_position(NodeShared *node);

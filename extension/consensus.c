@@ -38,6 +38,7 @@
 #include "inbox.h"
 #include "step_aside.h"
 #include "streams.h"
+#include "wall.h"
 
 /* pace of heartbeats without and with strong columns in the cluster */
 #define IDLE_HEARTBEAT_MS 300
@@ -146,7 +147,7 @@ static void
 tend_members(void)
 {
 	static TimestampTz last = 0;
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = wall_timer();
 	RepRaftEvent ev = { .type = REP_EV_CHANGE };
 	RepRaftStatus s;
 

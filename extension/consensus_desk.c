@@ -14,7 +14,8 @@
 
 #include "consensus_desk.h"
 #include "consensus_payload.h"
-#include "debug_point.h"
+#include "strong_turn.h"
+#include "wall.h"
 
 /* questions for a read index under way; later readers wait for a free one */
 #define READ_BATCHES 8
@@ -157,7 +158,7 @@ take_slot(int i, ConsensusAsk *ask)
 	mine[i].used = true;
 	mine[i].again = false;
 	mine[i].stamp = s->stamp;
-	mine[i].sent_at = GetCurrentTimestamp();
+	mine[i].sent_at = wall_timer();
 	s->state = STRONG_SENT;
 	bytes = slot_bytes(s);
 	if (bytes == NULL || !decode(bytes, s->size, &ask->entry) ||
@@ -212,7 +213,7 @@ consensus_desk_resubmit(void)
 static void
 resubmit_old(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = wall_timer();
 
 	for (int i = 0; i < STRONG_SLOTS; i++)
 		if (mine[i].used && TimestampDifferenceExceeds(mine[i].sent_at, now,
@@ -372,45 +373,20 @@ consensus_desk_verdict(const RepRaftAction *a, uint32 winner)
 	LWLockRelease(&strong->lock);
 }
 
-static void
-wake_turn(void)
-{
-	uint64 next = pg_atomic_read_u64(&strong->applied) + 1;
-
-	for (int i = 0; i < STRONG_SLOTS; i++)
-		if (strong->slots[i].state == STRONG_DECIDED &&
-			strong->slots[i].index == next)
-			SetLatch(&ProcGlobal->allProcs[strong->slots[i].procno].procLatch);
-	if (strong->player_latch)
-		SetLatch(strong->player_latch);
-}
-
 void
 consensus_desk_advance(bool (*is_write)(uint64 index))
 {
 	uint64 commit = pg_atomic_read_u64(&strong->commit);
-	uint64 applied = pg_atomic_read_u64(&strong->applied);
-	bool moved = false;
+	uint64 next = pg_atomic_read_u64(&strong->applied) + 1;
 
-	while (applied < commit && !is_write(applied + 1))
-	{
-		uint64 expected = applied;
-
-		if (!pg_atomic_compare_exchange_u64(&strong->applied, &expected,
-											applied + 1))
-			break;
-		applied++;
-		moved = true;
-	}
-	if (moved)
-		ConditionVariableBroadcast(&strong->applied_cv);
+	while (next <= commit && !is_write(next) &&
+		   strong_turn_applied(node, next))
+		next++;
 }
 
 void
 consensus_desk_commit(uint64 commit)
 {
 	pg_atomic_write_u64(&strong->commit, commit);
-	LWLockAcquire(&strong->lock, LW_SHARED);
-	wake_turn();
-	LWLockRelease(&strong->lock);
+	strong_turn_wake(node);
 }

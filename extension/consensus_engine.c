@@ -168,6 +168,11 @@ consensus_engine_start(NodeShared *n)
 						   applied),
 				 errhint("The node was restored from a copy: remove it and let it join again.")));
 	publish_applied(applied);
+	if (consensus_store_used())
+	{
+		pg_atomic_write_u32(&node->strong.used, 1);
+		shmem_wake_supervisor();
+	}
 }
 
 /* ------------------------------------------------------------ sending */
@@ -282,11 +287,22 @@ release(void)
 
 /* ------------------------------------------------------------ persisting */
 
+/* A transaction is in the log: somebody has to play it. */
+static void
+note_use(const RepRaftAction *a)
+{
+	for (uint32 i = 0; i < a->nentries; i++)
+		if (a->entries[i].kind == REP_ENTRY_WRITE &&
+			pg_atomic_exchange_u32(&node->strong.used, 1) == 0)
+			shmem_wake_supervisor();
+}
+
 static void
 act_entries(const RepRaftAction *a)
 {
 	consensus_payload_cut(a->index);
 	consensus_store_cut(a->index);
+	note_use(a);
 	for (uint32 i = 0; i < a->nentries; i++)
 	{
 		const RepRaftEntry *e = &a->entries[i];

@@ -16,6 +16,7 @@
 #include "receive.h"
 #include "wall.h"
 #include "wire.h"
+#include "wall.h"
 
 /* what may wait for room in the pipeline of one link */
 #define QUEUE_MESSAGES 256

@@ -226,6 +226,25 @@ consensus_store_restore(RepRaft *raft, uint64 base)
 	pfree(memory);
 }
 
+bool
+consensus_store_used(void)
+{
+	bool used;
+
+	begin();
+	SPI_connect();
+	if (SPI_execute("SELECT FROM causaldb.tag WHERE level = 'strong' UNION ALL "
+					"SELECT FROM causaldb.tag_column WHERE level = 'strong' "
+					"UNION ALL SELECT FROM causaldb.strong_log "
+					"WHERE pg_catalog.length(payload) > 0 LIMIT 1",
+					true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "causaldb could not look for strong columns");
+	used = SPI_processed > 0;
+	SPI_finish();
+	end();
+	return used;
+}
+
 /* ------------------------------------------------------------ writing */
 
 void

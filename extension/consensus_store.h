@@ -40,6 +40,9 @@ extern void consensus_store_open(uint32 founder, ConsensusState *state);
  */
 extern void consensus_store_restore(RepRaft *raft, uint64 base);
 
+/* This database has strong columns, or its log a strong transaction. */
+extern bool consensus_store_used(void);
+
 /* Each opens the transaction if none is. */
 extern void consensus_store_state(uint64 term, uint32 vote);
 /* Entries from `index` on are gone. */

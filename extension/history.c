@@ -7,8 +7,8 @@
  * tells of; a value whose type is gone is shown as bytes.
  *
  * Invariants
- * 1. Rows come in order of stamp, and within a transaction in order of
- *	  capture.
+ * 1. Rows come in order of stamp (those of the strong log among themselves in
+ *	  its order), and within a transaction in order of capture.
  * 2. Memory does not grow with the log: one row a stream is held at a time,
  *	  and results go to a tuplestore within work_mem.
  */
@@ -141,6 +141,15 @@ node_name(int32 id)
 	return name;
 }
 
+/* Who wrote the current row of the source. */
+static char *
+writer_name(const Source *source)
+{
+	if (source->row.strong)
+		return node_name((int32) source->row.stamp.stream.node);
+	return source->node_name;
+}
+
 static void
 next_row(Source *source)
 {
@@ -195,8 +204,8 @@ first_source(History *h)
 
 		if (source->scan == NULL)
 			continue;
-		if (first == NULL || source->row.position < first->row.position ||
-			(source->row.position == first->row.position &&
+		if (first == NULL || source->row.stamp.hlc < first->row.stamp.hlc ||
+			(source->row.stamp.hlc == first->row.stamp.hlc &&
 			 source->node < first->node))
 			first = source;
 	}
@@ -309,8 +318,9 @@ find_reader(History *h, uint64 hash)
 static char *
 stamp_text(const Source *source)
 {
-	return psprintf("%llu@%d", (unsigned long long) source->row.position,
-					source->node);
+	return psprintf("%llu@%d", (unsigned long long) source->row.stamp.hlc,
+					source->row.strong ? (int) source->row.stamp.stream.node
+									   : source->node);
 }
 
 static TimestampTz
@@ -370,10 +380,11 @@ put_row(History *h, const Source *source, const char *relation,
 	set_text(values, nulls, OUT_OLD, old);
 	set_text(values, nulls, OUT_NEW, new);
 	set_text(values, nulls, OUT_STAMP, stamp_text(source));
-	set_name(values, nulls, OUT_NODE, source->node_name);
+	set_name(values, nulls, OUT_NODE, writer_name(source));
 	values[OUT_COMMITTED_AT] =
-		TimestampTzGetDatum(commit_time(source->row.position));
-	set_text(values, nulls, OUT_LEVEL, "eventual");
+		TimestampTzGetDatum(commit_time(source->row.stamp.hlc));
+	set_text(values, nulls, OUT_LEVEL,
+			 source->row.strong ? "strong" : "eventual");
 	values[OUT_POSITION] = UInt64GetDatum(source->row.position);
 	values[OUT_STREAM] = Int32GetDatum(source->id);
 	if (h->filter->relation != NULL)

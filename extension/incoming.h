@@ -12,7 +12,8 @@
 typedef struct Incoming
 {
 	int slot; /* of its stream */
-	RepStamp stamp; /* stamp.hlc is its position */
+	RepStamp stamp; /* stamp.hlc is its position, unless strong */
+	uint64 index; /* strong: its position in the strong log; else 0 */
 	uint64 xid; /* of the origin */
 	uint32 nchunks;
 	RepVector deps; /* as it came */
@@ -25,5 +26,12 @@ typedef struct Incoming
 	size_t payload_len;
 	bool aside; /* an operator has set it aside */
 } Incoming;
+
+/* Its position in the stream of its slot. */
+static inline uint64
+incoming_position(const Incoming *t)
+{
+	return t->index > 0 ? t->index : t->stamp.hlc;
+}
 
 #endif

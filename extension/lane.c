@@ -179,7 +179,7 @@ lane_load(void)
 		int s = shmem_find_stream(node, rows[i].stream);
 		uint64 last;
 
-		if (s < 0)
+		if (s < 0 || rows[i].stream.node == 0)
 			continue;
 		lane_start(s, pg_atomic_read_u64(&node->streams[s].applied));
 		lanes[s].chain = rows[i].chain;

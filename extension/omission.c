@@ -106,7 +106,7 @@ omission_dense(NodeShared *node, const StoreLogRow *row)
 {
 	StoreDep *deps = palloc(sizeof(StoreDep) * REP_MAX_STREAMS);
 	uint64 *dense = palloc0(sizeof(uint64) * REP_MAX_STREAMS);
-	int n = store_decode_deps(row->deps, row->deps_len, row->position, deps, REP_MAX_STREAMS);
+	int n = store_decode_deps(row->deps, row->deps_len, row->stamp.hlc, deps, REP_MAX_STREAMS);
 	int i;
 
 	for (i = 0; i < n; i++)
@@ -116,7 +116,10 @@ omission_dense(NodeShared *node, const StoreLogRow *row)
 		if (slot >= 0)
 			dense[slot] = deps[i].position;
 	}
-	omission_add(shmem_find_stream_by_local(node, row->stream), row->position, dense);
+	if (row->strong)
+		omission_add(shmem_find_stream(node, row->stamp.stream), row->stamp.hlc, dense);
+	else
+		omission_add(shmem_find_stream_by_local(node, row->stream), row->position, dense);
 	pfree(deps);
 	return dense;
 }

@@ -129,7 +129,7 @@ static void
 deps_vector(NodeShared *node, const StoreLogRow *row, RepVector *v)
 {
 	static StoreDep deps[REP_MAX_STREAMS];
-	int n = store_decode_deps(row->deps, row->deps_len, row->position, deps, REP_MAX_STREAMS);
+	int n = store_decode_deps(row->deps, row->deps_len, row->stamp.hlc, deps, REP_MAX_STREAMS);
 	int i;
 
 	v->len = 0;

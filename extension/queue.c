@@ -202,6 +202,7 @@ queue_look(int slot, Incoming *t, uint64 *end, const RepMark **mark)
 	r = &p->transactions[p->next];
 	t->slot = slot;
 	t->stamp.hlc = r->position;
+	t->index = 0;
 	t->stamp.stream = p->interval.stream;
 	t->xid = r->xid;
 	t->nchunks = r->nchunks;

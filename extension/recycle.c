@@ -94,6 +94,7 @@ recycle_finish(NodeShared *node)
 {
 	int slots[REP_MAX_STREAMS];
 	int32 sender;
+	int32 player;
 	int n;
 
 	if (!node->recycling)
@@ -101,6 +102,14 @@ recycle_finish(NodeShared *node)
 	while ((sender = node->sender_pid) != 0 && BackendPidGetProc(sender) != NULL)
 	{
 		(void) kill(sender, SIGTERM);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+	/* the player of strong entries remembers streams by slot, too */
+	while ((player = node->strong.player_pid) != 0 && BackendPidGetProc(player) != NULL)
+	{
+		(void) kill(player, SIGTERM);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();

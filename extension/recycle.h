@@ -10,7 +10,7 @@
  *
  * Invariants
  * 1. A slot is freed only if its stream is retired (streams.h, invariant 3).
- * 2. While NodeShared.recycling is set no sender works.
+ * 2. While NodeShared.recycling is set no sender and no player works.
  */
 #ifndef CAUSALDB_RECYCLE_H
 #define CAUSALDB_RECYCLE_H

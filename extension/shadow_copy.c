@@ -169,7 +169,11 @@ shadow_copy(const ShadowCopy *from)
 {
 	static const char *const descriptor[] = { "hash", "definition", NULL };
 	static const char *const log[] = { "position", "xid",     "stream",
-									   "deps",     "payload", NULL };
+									   "deps",     "payload", "stamp",
+									   NULL };
+	static const char *const strong_state[] = { "term", "vote", "base", NULL };
+	static const char *const strong_log[] = { "index", "term", "entry",
+											  "payload", NULL };
 	static const char *const omission[] = { "stream", "position", "omitted",
 											"final", NULL };
 	static const char *const chunk[] = { "xid", "stream", "ordinal", "payload",
@@ -185,9 +189,19 @@ shadow_copy(const ShadowCopy *from)
 	(void) copy_shadow(from, "descriptor",
 					   "(SELECT hash, definition FROM causaldb.descriptor)",
 					   descriptor);
+	(void) copy_shadow(
+		from, "strong_state",
+		"(SELECT term, 0::pg_catalog.int4 AS vote, base FROM causaldb.strong_state)",
+		strong_state);
+	/* of the strong log what the copied tables show, so nothing undecided */
+	(void) copy_shadow(
+		from, "strong_log",
+		"(SELECT index, term, entry, payload FROM causaldb.strong_log WHERE index <= "
+		"(SELECT pg_catalog.max(l.position) FROM causaldb.log l WHERE l.stream = 1))",
+		strong_log);
 	rows = copy_shadow(
 		from, "log",
-		"(SELECT position, xid, stream, deps, payload FROM causaldb.log WHERE stream <> 0)",
+		"(SELECT position, xid, stream, deps, payload, stamp FROM causaldb.log WHERE stream <> 0)",
 		log);
 	(void) copy_shadow(
 		from, "log_chunk",

@@ -43,8 +43,12 @@ enum
 	LOG_STREAM,
 	LOG_DEPS,
 	LOG_PAYLOAD,
-	LOG_NATTS = LOG_PAYLOAD
+	LOG_STAMP, /* NULL unless strong */
+	LOG_NATTS = LOG_STAMP
 };
+
+/* bytes a stamp takes at most */
+#define STAMP_BYTES (10 + 5 + 8)
 
 enum
 {
@@ -222,9 +226,24 @@ make_bytea(const void *data, size_t len)
 	return bytes;
 }
 
+static bytea *
+stamp_bytes(const RepStamp *stamp)
+{
+	uint8 bytes[STAMP_BYTES];
+	RepWriter w;
+
+	rep_writer_init(&w, bytes, sizeof(bytes));
+	rep_write_varint(&w, stamp->hlc);
+	rep_write_varint(&w, stamp->stream.node);
+	rep_write_u64(&w, stamp->stream.boot);
+	Assert(!w.full);
+	return make_bytea(bytes, w.len);
+}
+
 void
-store_insert_log(int32 stream, uint64 position, uint64 xid, const void *deps,
-				 size_t deps_len, const void *payload, size_t payload_len)
+store_insert_log(int32 stream, uint64 position, uint64 xid,
+				 const RepStamp *stamp, const void *deps, size_t deps_len,
+				 const void *payload, size_t payload_len)
 {
 	Relation rel = table_open(store_table(STORE_LOG), RowExclusiveLock);
 	Datum values[LOG_NATTS];
@@ -232,6 +251,9 @@ store_insert_log(int32 stream, uint64 position, uint64 xid, const void *deps,
 	bytea *deps_bytes = make_bytea(deps, deps_len);
 	bytea *payload_bytes = make_bytea(payload, payload_len);
 
+	nulls[LOG_STAMP - 1] = stamp == NULL;
+	values[LOG_STAMP - 1] =
+		stamp == NULL ? (Datum) 0 : PointerGetDatum(stamp_bytes(stamp));
 	values[LOG_POSITION - 1] = UInt64GetDatum(position);
 	values[LOG_XID - 1] = UInt64GetDatum(xid);
 	nulls[LOG_XID - 1] = xid == 0;
@@ -348,6 +370,29 @@ store_log_begin(int32 stream, uint64 after, uint64 upto, Snapshot snapshot)
 }
 
 static void
+read_stamp(StoreScan *scan, StoreLogRow *row)
+{
+	bool isnull;
+	bytea *bytes;
+	RepReader r;
+	Datum value = slot_getattr(scan->slot, LOG_STAMP, &isnull);
+
+	row->strong = !isnull;
+	memset(&row->stamp, 0, sizeof(row->stamp));
+	row->stamp.hlc = row->position;
+	if (isnull)
+		return;
+	bytes = DatumGetByteaPP(value);
+	rep_reader_init(&r, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
+	row->stamp.hlc = rep_read_varint(&r);
+	row->stamp.stream.node = (uint32) rep_read_varint(&r);
+	row->stamp.stream.boot = rep_read_u64(&r);
+	if (!rep_reader_done(&r))
+		ereport(ERROR, (errcode(ERRORS_MALFORMED),
+						errmsg("malformed stamp in causaldb.log")));
+}
+
+static void
 read_log_row(StoreScan *scan, StoreLogRow *row)
 {
 	bool unnamed;
@@ -357,6 +402,7 @@ read_log_row(StoreScan *scan, StoreLogRow *row)
 	row->position = DatumGetUInt64(scan_value(scan, LOG_POSITION));
 	xid = slot_getattr(scan->slot, LOG_XID, &unnamed);
 	row->xid = unnamed ? 0 : DatumGetUInt64(xid);
+	read_stamp(scan, row);
 	row->deps = scan_bytes(scan, LOG_DEPS, &row->deps_len);
 	row->payload = scan_bytes(scan, LOG_PAYLOAD, &row->payload_len);
 }

@@ -21,6 +21,8 @@
 #include "utils/relcache.h"
 #include "utils/snapshot.h"
 
+#include "stamp.h"
+
 /* tables of ours whose OIDs are cached */
 typedef enum StoreTable
 {
@@ -46,10 +48,12 @@ extern Oid store_index(StoreTable table);
 extern void store_insert(Relation rel, Datum *values, bool *nulls);
 
 /* xid names the transaction's chunks; 0 if it has none, which rests as NULL
- * and takes no room. */
+ * and takes no room. stamp: of a strong transaction, whose position is its
+ * index; else NULL. */
 extern void store_insert_log(int32 stream, uint64 position, uint64 xid,
-							 const void *deps, size_t deps_len,
-							 const void *payload, size_t payload_len);
+							 const RepStamp *stamp, const void *deps,
+							 size_t deps_len, const void *payload,
+							 size_t payload_len);
 extern void store_insert_chunk(int32 stream, uint64 xid, int32 ordinal,
 							   const void *payload, size_t payload_len);
 
@@ -58,6 +62,8 @@ typedef struct StoreLogRow
 	int32 stream;
 	uint64 position;
 	uint64 xid; /* the origin's; names its chunks; 0 if it has none */
+	bool strong;
+	RepStamp stamp; /* strong: whose; else only its hlc is set, the position */
 	const uint8 *deps;
 	size_t deps_len;
 	const uint8 *payload;
@@ -94,7 +100,7 @@ extern uint64 store_last_position(int32 stream, Snapshot snapshot);
 /*
  * deps as they rest in the log: varint count, then for each entry varint
  * stream id (of this node), zig-zag varint of position - dep. `position` is
- * that of the transaction itself.
+ * the hlc of the transaction's stamp.
  */
 typedef struct StoreDep
 {

@@ -12,6 +12,7 @@
 #include "errors.h"
 #include "shmem.h"
 #include "strong.h"
+#include "wall.h"
 
 /* a lost wake-up costs no more than */
 #define LOOK_MS 100
@@ -60,7 +61,7 @@ give_up(StrongShared *strong, StrongRead *read)
 static bool
 wait_until(TimestampTz end)
 {
-	long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
+	long left = TimestampDifferenceMilliseconds(wall_timer(), end);
 
 	if (left <= 0)
 		return false;
@@ -96,7 +97,7 @@ strong_read_index(int timeout_ms)
 {
 	NodeShared *node = shmem_node();
 	StrongRead *read = &shmem_my_slot()->read;
-	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+	TimestampTz end = TimestampTzPlusMilliseconds(wall_timer(),
 												  timeout_ms);
 	volatile StrongReadState state = STRONG_READ_NONE;
 
@@ -131,7 +132,7 @@ void
 strong_wait_applied(uint64 index, int timeout_ms)
 {
 	StrongShared *strong = &shmem_node()->strong;
-	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+	TimestampTz end = TimestampTzPlusMilliseconds(wall_timer(),
 												  timeout_ms);
 	bool late = false;
 
@@ -140,7 +141,7 @@ strong_wait_applied(uint64 index, int timeout_ms)
 	ConditionVariablePrepareToSleep(&strong->applied_cv);
 	while (!late && pg_atomic_read_u64(&strong->applied) < index)
 	{
-		long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
+		long left = TimestampDifferenceMilliseconds(wall_timer(), end);
 
 		if (left <= 0)
 			late = true;

@@ -7,8 +7,8 @@
  * asks for them (create_cluster, join_cluster) and again where one has died.
  *
  * Invariants
- * 1. A database has at most one apply worker, one sender and one consensus
- *	  process.
+ * 1. A database has at most one apply worker, one sender, one consensus
+ *	  process and one player of strong entries.
  * 2. The others start only when the apply worker has opened the stream.
  */
 #include "postgres.h"
@@ -48,9 +48,11 @@ typedef struct Charge
 	BackgroundWorkerHandle *apply;
 	BackgroundWorkerHandle *sender;
 	BackgroundWorkerHandle *consensus;
+	BackgroundWorkerHandle *player;
 	TimestampTz apply_started;
 	TimestampTz sender_started;
 	TimestampTz consensus_started;
+	TimestampTz player_started;
 } Charge;
 
 static Charge charges[64];
@@ -131,33 +133,42 @@ charge_of(Oid database)
 	return free_one;
 }
 
+static void
+tend_one(BackgroundWorkerHandle **handle, TimestampTz *started, Oid database, const char *what,
+		 const char *function)
+{
+	TimestampTz now = wall_timer();
+
+	if (is_running(*handle) || !TimestampDifferenceExceeds(*started, now, RESTART_DELAY_MS))
+		return;
+	*handle = start_worker(database, what, function);
+	*started = now;
+}
+
+/* There are, or were, strong columns: entries may come that somebody plays. */
+static bool
+strong_is_used(Oid database)
+{
+	NodeShared *node = shmem_find_node(database);
+
+	return node && pg_atomic_read_u32(&node->strong.used) != 0;
+}
+
 /* Starts what should run for this database and does not. */
 static void
 tend(Oid database, NodeState state)
 {
 	Charge *c = charge_of(database);
-	TimestampTz now = wall_timer();
 
 	if (c == NULL)
 		return;
-	if (!is_running(c->apply) &&
-		TimestampDifferenceExceeds(c->apply_started, now, RESTART_DELAY_MS))
-	{
-		c->apply = start_worker(database, "apply", "causaldb_apply_main");
-		c->apply_started = now;
-	}
-	if (state == NODE_OPEN && !is_running(c->sender) &&
-		TimestampDifferenceExceeds(c->sender_started, now, RESTART_DELAY_MS))
-	{
-		c->sender = start_worker(database, "sender", "causaldb_sender_main");
-		c->sender_started = now;
-	}
-	if (state == NODE_OPEN && !is_running(c->consensus) &&
-		TimestampDifferenceExceeds(c->consensus_started, now, RESTART_DELAY_MS))
-	{
-		c->consensus = start_worker(database, "consensus", "causaldb_consensus_main");
-		c->consensus_started = now;
-	}
+	tend_one(&c->apply, &c->apply_started, database, "apply", "causaldb_apply_main");
+	if (state != NODE_OPEN)
+		return;
+	tend_one(&c->sender, &c->sender_started, database, "sender", "causaldb_sender_main");
+	tend_one(&c->consensus, &c->consensus_started, database, "consensus", "causaldb_consensus_main");
+	if (strong_is_used(database))
+		tend_one(&c->player, &c->player_started, database, "strong", "causaldb_strong_play_main");
 }
 
 /* OIDs of the databases one can connect to. */

@@ -51,9 +51,11 @@
 #include "errors.h"
 #include "finding.h"
 #include "install.h"
+#include "shmem.h"
 #include "store.h"
 #include "tags.h"
 #include "tags_check.h"
+#include "tags_strong.h"
 #include "tree.h"
 
 PG_FUNCTION_INFO_V1(causaldb_set_consistency);
@@ -334,14 +336,10 @@ columns_after(Relation rel, List *names)
 static void
 check_level(const char *level)
 {
-	if (strcmp(level, "strong") == 0)
-		ereport(ERROR, (errcode(ERRORS_NOT_YET),
-						errmsg("strong columns are not available yet"),
-						errhint("Type 'eventual' instead of 'strong'.")));
-	if (strcmp(level, "eventual") != 0)
+	if (strcmp(level, "eventual") != 0 && strcmp(level, "strong") != 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("unknown consistency level \"%s\"", level),
-						errhint("Type 'eventual'.")));
+						errhint("Type 'eventual' or 'strong'.")));
 }
 
 static void
@@ -417,6 +415,12 @@ check_tagged_column(Relation rel, const char *name)
 	return attnum;
 }
 
+static bool
+is_strong(const TagChange *c)
+{
+	return strcmp(c->level, "strong") == 0;
+}
+
 /* All that can be said against the change without making it. */
 static void
 check_change(Relation rel, const TagChange *c, const char *change)
@@ -427,6 +431,10 @@ check_change(Relation rel, const TagChange *c, const char *change)
 			bad_document(change, "The level is missing");
 		check_level(c->level);
 		finding_raise(tags_check_table(rel));
+		if (is_strong(c))
+			finding_raise(tags_strong_check(rel));
+		else
+			finding_raise(tags_strong_check_eventual(rel, c->columns));
 		finding_raise(tags_check_columns(rel, columns_after(rel, c->columns)));
 	}
 	else if (strcmp(c->op, "set_merge") == 0)
@@ -437,6 +445,8 @@ check_change(Relation rel, const TagChange *c, const char *change)
 		check_options(rel, c);
 		finding_raise(tags_check_rule(rel, check_tagged_column(rel, c->column),
 									  c->rule));
+		finding_raise(tags_strong_check_rule(
+			rel, get_attnum(RelationGetRelid(rel), c->column)));
 	}
 	else if (strcmp(c->op, "set_row_policy") == 0)
 	{
@@ -503,38 +513,67 @@ add_tag_column(Oid relid, AttrNumber attnum, const char *rule,
 			   4, types, values);
 }
 
+/* An eventual column may become strong, not the other way round. */
 static void
-add_tag_column_if_absent(Oid relid, AttrNumber attnum)
+set_tag_column(Oid relid, AttrNumber attnum, const char *level)
 {
-	Oid types[2] = { OIDOID, INT2OID };
-	Datum values[2] = { ObjectIdGetDatum(relid), Int16GetDatum(attnum) };
+	Oid types[3] = { OIDOID, INT2OID, TEXTOID };
+	Datum values[3] = { ObjectIdGetDatum(relid), Int16GetDatum(attnum),
+						CStringGetTextDatum(level) };
 
-	(void) run("INSERT INTO causaldb.tag_column (relid, attnum, level) "
-			   "VALUES ($1, $2, 'eventual') ON CONFLICT DO NOTHING",
-			   2, types, values);
+	(void) run("INSERT INTO causaldb.tag_column AS c (relid, attnum, level) "
+			   "VALUES ($1, $2, $3) ON CONFLICT (relid, attnum) DO UPDATE "
+			   "SET level = EXCLUDED.level, rule = 'last_write' "
+			   "WHERE EXCLUDED.level = 'strong' AND c.level <> 'strong'",
+			   3, types, values);
+}
+
+/* The whole table becomes strong: what was said of its columns is past. */
+static void
+strengthen_columns(Oid relid)
+{
+	run_for(relid, "UPDATE causaldb.tag_column SET level = 'strong', "
+				   "rule = 'last_write' WHERE relid = $1");
+}
+
+/* From here on strong entries may come: their player runs, whatever becomes of
+ * this transaction. */
+static void
+use_strong(void)
+{
+	pg_atomic_write_u32(&shmem_node()->strong.used, 1);
+	shmem_wake_supervisor();
 }
 
 static void
 apply_set_consistency(Relation rel, const TagChange *c)
 {
 	Oid relid = RelationGetRelid(rel);
-	Oid types[3] = { OIDOID, BOOLOID, BOOLOID };
-	Datum values[3];
+	Oid types[4] = { OIDOID, BOOLOID, BOOLOID, TEXTOID };
+	Datum values[4];
+	bool whole = c->columns == NIL;
 	ListCell *cell;
 
 	values[0] = ObjectIdGetDatum(relid);
-	values[1] = BoolGetDatum(c->columns == NIL);
+	values[1] = BoolGetDatum(whole);
 	values[2] = BoolGetDatum(!OidIsValid(compat_primary_key(rel)));
+	/* what the table says is for columns of which nothing is said */
+	values[3] = CStringGetTextDatum(whole ? c->level : "eventual");
 	(void) run("INSERT INTO causaldb.tag (relid, level, whole, append_only) "
-			   "VALUES ($1, 'eventual', $2, $3) "
-			   "ON CONFLICT (relid) DO UPDATE SET level = 'eventual', "
-			   "whole = EXCLUDED.whole "
+			   "VALUES ($1, $4, $2, $3) "
+			   "ON CONFLICT (relid) DO UPDATE SET level = CASE "
+			   "WHEN tag.level = 'strong' THEN 'strong' "
+			   "ELSE EXCLUDED.level END, whole = EXCLUDED.whole "
 			   "OR (tag.whole AND tag.level <> 'none'), "
 			   "append_only = EXCLUDED.append_only",
-			   3, types, values);
+			   4, types, values);
+	if (whole && is_strong(c))
+		strengthen_columns(relid);
 	foreach (cell, c->columns)
-		add_tag_column_if_absent(relid, need_column(rel, lfirst(cell)));
+		set_tag_column(relid, need_column(rel, lfirst(cell)), c->level);
 	each_member(rel, install_on);
+	if (is_strong(c))
+		use_strong();
 }
 
 /*

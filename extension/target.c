@@ -44,6 +44,7 @@ static NodeShared *node;
 static HTAB *targets = NULL; /* of the open group */
 static MemoryContext group_context;
 static bool alone;
+static bool hidden = false;
 static TimestampTz alone_since;
 static int hold_before_look_ms = HOLD_BEFORE_LOOK_MS;
 static TransactionId blocker = InvalidTransactionId;
@@ -289,9 +290,17 @@ pid_of(TransactionId xid)
 	return TransactionIdIsValid(xid) ? BackendXidGetPid(xid) : 0;
 }
 
+void
+target_hide_waits(void)
+{
+	hidden = true;
+}
+
 static void
 show_wait(Relation rel, TransactionId xid)
 {
+	if (hidden)
+		return;
 	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
 	node->lock_wait_pid = pid_of(xid);
 	node->lock_wait_relation = rel ? RelationGetRelid(rel) : InvalidOid;
@@ -303,6 +312,8 @@ show_wait(Relation rel, TransactionId xid)
 static void
 end_wait(void)
 {
+	if (hidden)
+		return;
 	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
 	node->lock_wait_since = 0;
 	node->lock_wait_pid = 0;

@@ -65,6 +65,9 @@ typedef struct Target
 } Target;
 
 extern void target_init(NodeShared *node, int clients_deadlock_timeout_ms);
+/* This process's waits are not the apply worker's, which alone are shown and
+ * watched in shared memory. */
+extern void target_hide_waits(void);
 /* Around a group: its targets are closed at its end. `alone`: the group has
  * one transaction only, so it may wait. */
 extern void target_begin_group(void);

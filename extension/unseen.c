@@ -36,13 +36,13 @@ typedef struct Truncate
 } Truncate;
 
 void
-unseen_init(NodeShared *n)
+unseen_init(NodeShared *n, bool player)
 {
 	node = n;
 	if (current_context == NULL)
 		current_context = AllocSetContextCreate(TopMemoryContext, "causaldb unseen current", ALLOCSET_SMALL_SIZES);
 	truncates_init(n);
-	unseen_index_init(n);
+	unseen_index_init(n, player);
 }
 
 void
@@ -117,7 +117,7 @@ set_writes(UnseenOp *u)
 			if (a->attnums[i] == InvalidAttrNumber)
 				continue;
 			writes[n].field = (uint32) a->attnums[i];
-			writes[n++].kind = REP_WRITE_SET;
+			writes[n++].kind = a->descriptor.columns[i].rule == REP_RULE_STRONG ? REP_WRITE_STRONG : REP_WRITE_SET;
 		}
 	}
 	else
@@ -130,9 +130,12 @@ set_writes(UnseenOp *u)
 			if (a->attnums[column] == InvalidAttrNumber)
 				continue;
 			writes[n].field = (uint32) a->attnums[column];
-			writes[n++].kind = a->descriptor.columns[column].rule == REP_RULE_COUNTER && !c->fields[i].base
-				? REP_WRITE_DELTA
-				: REP_WRITE_SET;
+			if (a->descriptor.columns[column].rule == REP_RULE_STRONG)
+				writes[n++].kind = REP_WRITE_STRONG;
+			else
+				writes[n++].kind = a->descriptor.columns[column].rule == REP_RULE_COUNTER && !c->fields[i].base
+					? REP_WRITE_DELTA
+					: REP_WRITE_SET;
 		}
 	}
 	u->op.writes = writes;
@@ -169,8 +172,10 @@ collect_change(CatalogApply *a, RepChange *c, uint32 ordinal, void *arg)
 	memset(u, 0, sizeof(*u));
 	u->apply = a;
 	u->change = *c;
-	u->op.stamp.hlc = k->row->position;
-	u->op.stamp.stream = node->streams[k->slot].id;
+	u->op.stamp = k->row->stamp;
+	u->op.index = k->row->strong ? k->row->position : 0;
+	if (!k->row->strong)
+		u->op.stamp.stream = node->streams[k->slot].id;
 	u->op.slot = (uint32) k->slot;
 	u->op.ordinal = k->base + ordinal;
 	u->op.deps = k->deps;
@@ -357,7 +362,7 @@ filter(const Incoming *t, List *truncate_ops, UnseenOps *row)
 	{
 		const RepOp *o = &row->details[i].op;
 
-		keep[i] = !(t && unseen_index_has_seen(t, (int) o->slot, o->stamp.hlc)) &&
+		keep[i] = !(t && unseen_index_has_seen(t, (int) o->slot, o->index > 0 ? o->index : o->stamp.hlc)) &&
 			 !is_undone(truncate_ops, o, row, false);
 	}
 	for (i = 0; i < row->n; i++)
@@ -475,10 +480,10 @@ unseen_visit(const Incoming *t, CatalogApply *apply, UnseenVisit visit, void *ar
 		StoreLogRow row;
 		uint64 seen = s < t->ndense ? t->dense[s] : 0;
 
-		if (s == t->slot)
+		if (s == t->slot && t->index == 0)
 			continue;
 		scan = store_log_begin(node->streams[s].local_id, seen,
-							   s == node->own_slot ? PG_INT64_MAX : group_applied[s], snapshot);
+							   unseen_index_is_open(s) ? PG_INT64_MAX : group_applied[s], snapshot);
 		while (store_log_next(scan, &row))
 		{
 			UnseenOps ops = {0};

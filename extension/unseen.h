@@ -38,7 +38,8 @@ typedef struct UnseenOps
 	uint64 hash; /* of table and key */
 } UnseenOps;
 
-extern void unseen_init(NodeShared *node);
+/* As unseen_index_init. */
+extern void unseen_init(NodeShared *node, bool player);
 /* Positions applied so far, with the open group's; read by unseen_find. */
 extern void unseen_group(const uint64 *applied, int n);
 /* The open group was rolled back. */

@@ -10,6 +10,11 @@
  * twice it would only cost memory: operations are identified by position when
  * they are found). A local commit is visible a moment before it is counted;
  * its slot is still pending then, so what is pending counts as committed too.
+ *
+ * What another process of this node writes (for the apply worker the strong
+ * log, for the player of that all others) is read to its end as well: it is
+ * visible a moment before it counts as applied. It is begun, `started`, before
+ * that, so what has not begun need not be looked for.
  */
 #include "postgres.h"
 
@@ -63,6 +68,7 @@ typedef struct Bucket
 } Bucket;
 
 static NodeShared *node;
+static bool is_player; /* this process plays the strong log */
 static MemoryContext index_context = NULL;
 static HTAB *buckets;
 static Entry *entries;
@@ -106,9 +112,10 @@ read_anew(void)
 }
 
 void
-unseen_index_init(NodeShared *n)
+unseen_index_init(NodeShared *n, bool player)
 {
 	node = n;
+	is_player = player;
 	if (index_context == NULL)
 		index_context = AllocSetContextCreate(TopMemoryContext, "causaldb unseen", ALLOCSET_DEFAULT_SIZES);
 	read_anew();
@@ -313,7 +320,10 @@ index_large(int slot, const StoreLogRow *row, Snapshot snapshot)
 	StoreChunkRow chunk;
 
 	if (already_spilled(slot, row->position))
+	{
+		spilled = true; /* perhaps by another process */
 		return;
+	}
 	scratch = AllocSetContextCreate(CurrentMemoryContext, "causaldb chunk keys", ALLOCSET_DEFAULT_SIZES);
 	f.spill = table_open(identity_table("log_key"), RowExclusiveLock);
 	scan = store_chunks_begin(node->streams[slot].local_id, row->xid, -1, snapshot);
@@ -468,6 +478,27 @@ unseen_index_catch_up_own(void)
 	catch_up_own(has_pending());
 }
 
+bool
+unseen_index_is_open(int slot)
+{
+	bool is_strong = node->streams[slot].id.node == 0;
+
+	return slot == node->own_slot || is_strong != is_player;
+}
+
+/* Reads what another process may have written since. */
+static void
+catch_up_open(int s)
+{
+	uint64 applied = pg_atomic_read_u64(&node->streams[s].applied);
+
+	pg_read_barrier();
+	if (pg_atomic_read_u64(&node->streams[s].started) <= upto[s])
+		return;
+	fill(s, PG_INT64_MAX, PG_UINT64_MAX);
+	upto[s] = Max(upto[s], applied);
+}
+
 static void
 catch_up_stream(int s)
 {
@@ -486,6 +517,8 @@ unseen_index_catch_up_all(void)
 	for (s = 0; s < group_streams; s++)
 		if (s == node->own_slot)
 			catch_up_own(has_pending());
+		else if (unseen_index_is_open(s))
+			catch_up_open(s);
 		else
 			catch_up_stream(s);
 	whole = true;
@@ -502,7 +535,7 @@ unseen_index_catch_up(const Incoming *t)
 	{
 		uint64 seen = s < t->ndense ? t->dense[s] : 0;
 
-		if (s == t->slot)
+		if (s == t->slot && t->index == 0)
 			continue;
 		if (s == node->own_slot)
 		{
@@ -512,6 +545,13 @@ unseen_index_catch_up(const Incoming *t)
 				continue;
 			any = true;
 			catch_up_own(pending);
+		}
+		else if (unseen_index_is_open(s))
+		{
+			if (pg_atomic_read_u64(&node->streams[s].started) <= seen)
+				continue;
+			any = true;
+			catch_up_open(s);
 		}
 		else if (group_applied[s] > seen)
 		{
@@ -580,7 +620,8 @@ unseen_index_forget_stable(void)
 
 	remember_truncates();
 	truncates_settle();
-	forget_spilled();
+	if (!is_player)
+		forget_spilled();
 	if (BREAK("early_prune"))
 		empty_index(); /* what is applied here is not stable for that */
 	if (n < 4096 || nentries == 0)
@@ -630,7 +671,12 @@ compare_places(const void *x, const void *y)
 bool
 unseen_index_has_seen(const Incoming *t, int slot, uint64 position)
 {
-	return slot == t->slot || (slot < t->ndense && position <= t->dense[slot]);
+	if (slot == t->slot && t->index == 0)
+		return true;
+	/* what is stable is seen, whether deps name it or not: who plays the
+	 * strong log may not have heard yet what they leave out */
+	return (slot < t->ndense && position <= t->dense[slot]) ||
+		(t->index > 0 && position <= pg_atomic_read_u64(&node->streams[slot].stable));
 }
 
 /* t NULL: those that it has seen, too */

@@ -38,7 +38,11 @@ typedef struct Places
 	int room;
 } Places;
 
-extern void unseen_index_init(NodeShared *node);
+/*
+ * `player`: this process plays the strong log, and others apply the rest; else
+ * it applies what is not the strong log.
+ */
+extern void unseen_index_init(NodeShared *node, bool player);
 extern void unseen_index_group(const uint64 *applied, int n);
 extern void unseen_index_rolled_back(void);
 extern void unseen_index_forget_stable(void);
@@ -56,6 +60,8 @@ extern void unseen_index_catch_up_own(void);
 extern void unseen_index_places(uint64 hash, const Incoming *t, bool adding, Places *places);
 /* t has a TRUNCATE, which the log does not have yet. */
 extern void unseen_index_note_truncate(const Incoming *t);
+/* Another process writes the stream: it may be further than we were told. */
+extern bool unseen_index_is_open(int slot);
 extern uint64 unseen_index_hash(Oid relid, uint64 key_hash);
 extern bool unseen_index_has_seen(const Incoming *t, int slot, uint64 position);
 

@@ -59,7 +59,7 @@ descriptor_read_head(RepReader *r, RepDescriptor *d)
 
 	if (version != REP_PAYLOAD_VERSION ||
 		(flags & ~REP_DESCRIPTOR_APPEND_ONLY) != 0 ||
-		policy < REP_POLICY_UPDATE_WINS || policy > REP_POLICY_LAST_WRITE ||
+		policy < REP_POLICY_UPDATE_WINS || policy > REP_POLICY_STRONG ||
 		d->schema_len == 0 || d->table_len == 0 || ncolumns > REP_MAX_COLUMNS)
 		r->bad = true;
 }
@@ -81,7 +81,7 @@ descriptor_read_column(RepReader *r, RepColumn *c)
 	c->key = (uint32_t) key;
 
 	if (c->name_len == 0 || c->type_len == 0 || text > 1 ||
-		rule < REP_RULE_LAST_WRITE || rule > REP_RULE_COUNTER ||
+		rule < REP_RULE_LAST_WRITE || rule > REP_RULE_STRONG ||
 		key > REP_MAX_COLUMNS)
 		r->bad = true;
 }

@@ -56,7 +56,8 @@ typedef enum RepChangeKind
 typedef enum RepRule
 {
 	REP_RULE_LAST_WRITE = 1,
-	REP_RULE_COUNTER = 2
+	REP_RULE_COUNTER = 2,
+	REP_RULE_STRONG = 3 /* written by the strong log alone, in its order */
 } RepRule;
 
 #define REP_DESCRIPTOR_APPEND_ONLY 1

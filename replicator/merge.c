@@ -43,6 +43,8 @@ op_is_write(const RepOp *o)
 bool
 rep_op_has_seen(const RepOp *t, const RepOp *o)
 {
+	if (o->index > 0 && o->index != t->index)
+		return o->slot < t->ndeps && o->index <= t->deps[o->slot];
 	if (o->slot == t->slot)
 		return o->stamp.hlc != t->stamp.hlc ? o->stamp.hlc < t->stamp.hlc
 											: o->ordinal < t->ordinal;
@@ -143,7 +145,12 @@ plan_field(const RepOp *t, const RepOp *u, uint32_t nu, const RepWrite *write,
 	uint32_t set = latest_set(u, nu, write->field);
 
 	f->field = write->field;
-	if (write->kind == REP_WRITE_SET)
+	if (write->kind == REP_WRITE_STRONG)
+	{
+		f->action = REP_FIELD_SET;
+		f->other = REP_NO_OP;
+	}
+	else if (write->kind == REP_WRITE_SET)
 		plan_set(t, u, set, f);
 	else
 		plan_delta(t, u, set, f);
@@ -226,6 +233,8 @@ killer_of_write(const RepOp *t, const RepOp *u, uint32_t nu,
 			if (delete != REP_NO_OP && op_compare(&u[delete], t) > 0)
 				return delete;
 			return REP_NO_OP;
+		case REP_POLICY_STRONG:
+			break; /* never asked: see plan_strong_life */
 	}
 	return REP_NO_OP;
 }
@@ -305,6 +314,30 @@ plan_life(const RepOp *t, const RepOp *u, uint32_t nu, RepRowState now,
 		now == REP_ROW_DEAD && alive && plan->life_loser != REP_NO_OP;
 }
 
+/*
+ * The log says what lives: an INSERT, a DELETE is the newest of it, and an
+ * UPDATE changes nothing, so on a dead row it is discarded.
+ */
+static void
+plan_strong_life(const RepOp *t, const RepOp *u, uint32_t nu, RepRowState now,
+				 RepPlan *plan)
+{
+	plan->life_other = REP_NO_OP;
+	plan->life_loser = REP_NO_OP;
+	plan->revived = false;
+	plan->state = now;
+	if (t->kind == REP_OP_INSERT)
+		plan->state = REP_ROW_ALIVE;
+	else if (t->kind == REP_OP_DELETE)
+	{
+		plan->state = REP_ROW_DEAD;
+		if (now == REP_ROW_ALIVE)
+			plan->life_loser = latest_of(u, nu, true);
+	}
+	else if (now == REP_ROW_DEAD)
+		plan->life_other = latest_of(u, nu, false);
+}
+
 void
 rep_merge(const RepOp *t, const RepOp *u, uint32_t nu, RepRowState now,
 		  RepRowPolicy policy, RepPlan *plan)
@@ -315,5 +348,8 @@ rep_merge(const RepOp *t, const RepOp *u, uint32_t nu, RepRowState now,
 	plan->nfields = t->nwrites;
 	for (uint32_t i = 0; i < t->nwrites; i++)
 		plan_field(t, u, nu, &t->writes[i], &plan->fields[i]);
-	plan_life(t, u, nu, now, policy, plan);
+	if (policy == REP_POLICY_STRONG)
+		plan_strong_life(t, u, nu, now, plan);
+	else
+		plan_life(t, u, nu, now, policy, plan);
 }

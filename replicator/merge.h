@@ -36,14 +36,16 @@ typedef enum RepOpKind
 typedef enum RepWriteKind
 {
 	REP_WRITE_SET = 1, /* an absolute value */
-	REP_WRITE_DELTA = 2 /* an increment of the value that stands */
+	REP_WRITE_DELTA = 2, /* an increment of the value that stands */
+	REP_WRITE_STRONG = 3 /* a value of a strong column: the log's order decides */
 } RepWriteKind;
 
 typedef enum RepRowPolicy
 {
 	REP_POLICY_UPDATE_WINS = 1, /* some write has been seen by no delete */
 	REP_POLICY_DELETE_WINS = 2, /* some write has seen every delete */
-	REP_POLICY_LAST_WRITE = 3 /* the largest stamp decides */
+	REP_POLICY_LAST_WRITE = 3, /* the largest stamp decides */
+	REP_POLICY_STRONG = 4 /* the last strong INSERT or DELETE of the log */
 } RepRowPolicy;
 
 /* one field write of an operation; fields are numbered by the caller */
@@ -58,10 +60,16 @@ typedef struct RepWrite
  * deps[s] is the position of stream s the operation may have seen (0 when s
  * >= ndeps). `slot` of two operations is equal iff their streams are.
  * `ordinal` orders operations of one transaction among themselves.
+ *
+ * Operations of strong transactions share the slot of the strong log, where
+ * they stand at `index`; what they have seen of each other their deps tell, as
+ * with any other stream, and their stamps agree with that. They are merged in
+ * the order of the log.
  */
 typedef struct RepOp
 {
-	RepStamp stamp; /* stamp.hlc is the position in its stream */
+	RepStamp stamp; /* stamp.hlc is the position in its stream, unless strong */
+	uint64_t index; /* of the strong log; 0: eventual */
 	uint32_t slot;
 	uint32_t ordinal;
 	const uint64_t *deps;

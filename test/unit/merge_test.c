@@ -267,6 +267,70 @@ dead_rows_merge(void)
 	CHECK(field_is(0, REP_FIELD_SET, 1));
 }
 
+/* Slot 2 is the strong log: deps[2] is an index. */
+static RepOp
+strong_op(uint64_t index, uint64_t hlc, const uint64_t *deps, RepOpKind kind,
+		  const RepWrite *writes)
+{
+	RepOp o = op(2, hlc, deps, kind, writes);
+
+	o.stamp.stream.node = 1;
+	o.index = index;
+	return o;
+}
+
+static void
+strong_is_seen_by_index(void)
+{
+	const uint64_t saw_4[] = { 0, 0, 4 };
+	RepOp t = op(0, 10, saw_4, REP_OP_UPDATE, set_0);
+	RepOp o = strong_op(4, 99, nothing, REP_OP_UPDATE, set_0);
+	RepOp later = strong_op(6, 50, saw_4, REP_OP_UPDATE, set_0);
+
+	CHECK(rep_op_has_seen(&t, &o));
+	o.index = 5;
+	CHECK(!rep_op_has_seen(&t, &o));
+	/* later in the log is not to have seen */
+	CHECK(!rep_op_has_seen(&later, &o));
+	o.index = 4;
+	CHECK(rep_op_has_seen(&later, &o));
+	/* of one transaction: by place */
+	o = later;
+	later.ordinal = 1;
+	CHECK(rep_op_has_seen(&later, &o) && !rep_op_has_seen(&o, &later));
+}
+
+static void
+strong_columns_and_life(void)
+{
+	static const RepWrite strong[] = { { 0, REP_WRITE_STRONG } };
+	RepOp t = strong_op(5, 10, nothing, REP_OP_UPDATE, strong);
+	RepOp u[2];
+
+	/* the log's order decides a strong column, whatever the stamps */
+	u[0] = strong_op(4, 20, nothing, REP_OP_UPDATE, strong);
+	u[1] = op(0, 30, nothing, REP_OP_UPDATE, set_0);
+	merge(&t, u, 2, REP_ROW_ALIVE, REP_POLICY_STRONG);
+	CHECK(field_is(0, REP_FIELD_SET, REP_NO_OP));
+
+	/* eventual columns merge by stamp, strong transactions' ones too */
+	t = strong_op(5, 10, nothing, REP_OP_UPDATE, set_0);
+	merge(&t, u, 2, REP_ROW_ALIVE, REP_POLICY_STRONG);
+	CHECK(field_is(0, REP_FIELD_KEEP, 1));
+
+	/* an UPDATE revives nothing, a strong INSERT does, a DELETE ends it */
+	u[0] = strong_op(4, 20, nothing, REP_OP_DELETE, NULL);
+	t = op(0, 30, nothing, REP_OP_UPDATE, set_0);
+	merge(&t, u, 1, REP_ROW_DEAD, REP_POLICY_STRONG);
+	CHECK(life_is(REP_ROW_DEAD, false, 0, REP_NO_OP));
+	t = strong_op(5, 10, nothing, REP_OP_INSERT, all);
+	merge(&t, u, 1, REP_ROW_DEAD, REP_POLICY_STRONG);
+	CHECK(plan.state == REP_ROW_ALIVE);
+	t = strong_op(6, 10, nothing, REP_OP_DELETE, NULL);
+	merge(&t, u + 1, 1, REP_ROW_ALIVE, REP_POLICY_STRONG);
+	CHECK(life_is(REP_ROW_DEAD, false, REP_NO_OP, 0));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -280,5 +344,8 @@ main(int argc, char **argv)
 	unit_run("life by delete_wins", delete_wins);
 	unit_run("life by last_write", last_write);
 	unit_run("a dead row's values are merged all the same", dead_rows_merge);
+	unit_run("strong operations are seen by index", strong_is_seen_by_index);
+	unit_run("the log decides strong columns and life",
+			 strong_columns_and_life);
 	return unit_finish();
 }

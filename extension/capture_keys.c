@@ -1,0 +1,128 @@
+/*
+ * capture_keys.c
+ *		See capture_keys.h.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "common/hashfn.h"
+#include "utils/memutils.h"
+
+#include "capture_keys.h"
+#include "errors.h"
+#include "shmem.h"
+
+/* the keys from `first` on are of nest level `nest` or deeper ones' */
+typedef struct Mark
+{
+	int nest;
+	uint32 first;
+} Mark;
+
+static RepKey *keys = NULL; /* TopTransactionContext */
+static uint32 nkeys = 0;
+static uint32 keys_cap = 0;
+static Mark *marks = NULL; /* ascending nest; level 1 has none */
+static int nmarks = 0;
+static int marks_cap = 0;
+
+uint64
+capture_keys_hash(uint64 name_hash, TupleKey *key, const Datum *values)
+{
+	return hash_combine64(tuple_key_hash(key, values), name_hash);
+}
+
+static void
+mark_level(void)
+{
+	int nest = GetCurrentTransactionNestLevel();
+
+	if (nest == 1 || (nmarks > 0 && marks[nmarks - 1].nest == nest))
+		return;
+	if (nmarks == marks_cap)
+	{
+		marks_cap = Max(8, marks_cap * 2);
+		marks = marks == NULL
+					? MemoryContextAlloc(TopTransactionContext,
+										 sizeof(Mark) * marks_cap)
+					: repalloc(marks, sizeof(Mark) * marks_cap);
+	}
+	marks[nmarks++] = (Mark){ nest, nkeys };
+}
+
+static void
+grow(void)
+{
+	if (nkeys == CAPTURE_MAX_KEYS)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("a transaction wrote too many rows of strong tables"),
+				 errdetail("At most %d rows can be written in one.",
+						   CAPTURE_MAX_KEYS),
+				 errhint("Divide it into smaller transactions.")));
+	keys_cap = Max(16, keys_cap * 2);
+	keys = keys == NULL ? MemoryContextAlloc(TopTransactionContext,
+											 sizeof(RepKey) * keys_cap)
+						: repalloc(keys, sizeof(RepKey) * keys_cap);
+}
+
+void
+capture_keys_add(CatalogRelation *r, TupleTableSlot *slot)
+{
+	Datum values[INDEX_MAX_KEYS];
+	RepKey key = { .mode = REP_KEY_EXCLUSIVE };
+
+	for (int i = 0; i < r->key.ncolumns; i++)
+		values[i] = slot->tts_values[r->key.columns[i].attnum - 1];
+	key.hash = capture_keys_hash(r->name_hash, &r->key, values);
+	key.base = pg_atomic_read_u64(&shmem_node()->strong.applied);
+	mark_level();
+	/* a row written again is locked since: one base is as good as another */
+	if (nkeys > 0 && keys[nkeys - 1].hash == key.hash)
+		return;
+	if (nkeys == keys_cap)
+		grow();
+	keys[nkeys++] = key;
+}
+
+uint32
+capture_keys_count(void)
+{
+	return nkeys;
+}
+
+const RepKey *
+capture_keys(void)
+{
+	return keys;
+}
+
+void
+capture_keys_sub_commit(int nest)
+{
+	if (nmarks == 0 || marks[nmarks - 1].nest != nest)
+		return;
+	/* they are the parent's now; its own mark, if it has one, is below */
+	if (nest == 2 || (nmarks > 1 && marks[nmarks - 2].nest == nest - 1))
+		nmarks--;
+	else
+		marks[nmarks - 1].nest = nest - 1;
+}
+
+void
+capture_keys_sub_abort(int nest)
+{
+	if (nmarks == 0 || marks[nmarks - 1].nest != nest)
+		return;
+	nkeys = marks[--nmarks].first;
+}
+
+void
+capture_keys_reset(void)
+{
+	/* its memory is the transaction's */
+	keys = NULL;
+	marks = NULL;
+	nkeys = keys_cap = 0;
+	nmarks = marks_cap = 0;
+}

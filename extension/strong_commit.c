@@ -1,0 +1,479 @@
+/*
+ * strong_commit.c
+ *		See strong_commit.h.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "storage/dsm.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "storage/procsignal.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#include "raft_message.h"
+#include "strong_set.h"
+
+#include "catalog.h"
+#include "clock.h"
+#include "debug_point.h"
+#include "errors.h"
+#include "guc.h"
+#include "shmem.h"
+#include "store.h"
+#include "streams.h"
+#include "strong_commit.h"
+#include "strong_error.h"
+#include "strong_turn.h"
+#include "wall.h"
+
+/* a lost wake-up costs no more than */
+#define LOOK_MS 50
+/* how long the answer to "abort it, unless it is there" may take */
+#define ABORT_WAIT_MS 3000
+
+static NodeShared *node;
+static StrongShared *strong;
+static StrongSlot *slot = NULL; /* of the running transaction */
+static dsm_segment *segment = NULL;
+static uint64 turn = 0; /* index that is being committed */
+static bool registered = false;
+
+/* ------------------------------------------------------------ the slot */
+
+static void
+free_slot(void)
+{
+	if (slot == NULL)
+		return;
+	LWLockAcquire(&strong->lock, LW_EXCLUSIVE);
+	slot->state = STRONG_FREE;
+	LWLockRelease(&strong->lock);
+	slot = NULL;
+	if (segment)
+		dsm_detach(segment);
+	segment = NULL;
+	pg_atomic_write_u32(&strong->wanted, 1);
+	shmem_wake_consensus(node);
+	/* an entry that was to be ours may be the player's now */
+	strong_turn_wake(node);
+}
+
+static void
+leave(int code, Datum arg)
+{
+	(void) code;
+	(void) arg;
+	free_slot();
+}
+
+static void
+at_end(XactEvent event, void *arg)
+{
+	(void) arg;
+	if (slot == NULL)
+		return;
+	if (event == XACT_EVENT_COMMIT)
+	{
+		DEBUG_POINT("strong_visible");
+		shmem_max_u64(&node->last_commit_lsn, XactLastCommitEnd);
+		(void) strong_turn_applied(node, turn);
+		turn = 0;
+		free_slot();
+		RESUME_INTERRUPTS();
+	}
+	else if (event == XACT_EVENT_ABORT)
+	{
+		/* the error has let interrupts in again */
+		turn = 0;
+		free_slot();
+	}
+}
+
+static void
+no_leader(void)
+{
+	ereport(ERROR,
+			(errcode(ERRORS_NO_QUORUM),
+			 errmsg("no leader of the strong log is known to this node"),
+			 errdetail("The transaction wrote strong columns; nothing of it was done."),
+			 errhint("Try again when a majority of the nodes is up and reach each other: look at causaldb.strong_status. Eventual columns can be written all the same.")));
+}
+
+static bool
+try_slot(void)
+{
+	LWLockAcquire(&strong->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < STRONG_SLOTS && slot == NULL; i++)
+		if (strong->slots[i].state == STRONG_FREE)
+			slot = &strong->slots[i];
+	if (slot)
+	{
+		slot->state = STRONG_FILLING;
+		slot->pid = MyProcPid;
+		slot->procno = MyProc->pgprocno;
+		slot->abort = false;
+		slot->verdict = 0;
+		slot->index = 0;
+	}
+	LWLockRelease(&strong->lock);
+	return slot != NULL;
+}
+
+static void
+take_slot(TimestampTz end)
+{
+	while (!try_slot())
+	{
+		if (wall_timer() >= end)
+			ereport(ERROR,
+					(errcode(ERRORS_NO_QUORUM),
+					 errmsg("too many strong transactions wait for the leader"),
+					 errdetail("Nothing of this one was done."),
+					 errhint("Try again.")));
+		(void) WaitLatch(MyLatch,
+						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 5,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/* ------------------------------------------------------------ proposing */
+
+/* The write set: the payload with the descriptors that it names. */
+static void
+append_set(StringInfo out, const StringInfo payload)
+{
+	static RepPayload p;
+	RepWriter w;
+	uint8 head[32];
+	size_t *lens;
+	void **bytes;
+
+	if (!rep_payload_open(&p, payload->data, payload->len))
+		elog(ERROR, "causaldb: a captured payload is malformed");
+	lens = palloc(sizeof(size_t) * (p.ndescriptors + 1));
+	bytes = palloc(sizeof(void *) * (p.ndescriptors + 1));
+	rep_writer_init(&w, head, sizeof(head));
+	rep_strong_set_begin(&w, U64FromFullTransactionId(
+								 GetTopFullTransactionId()),
+						 p.ndescriptors);
+	appendBinaryStringInfo(out, (char *) head, (int) w.len);
+	for (uint32 i = 0; i < p.ndescriptors; i++)
+	{
+		bytes[i] = catalog_get_descriptor(p.descriptors[i], &lens[i]);
+		if (bytes[i] == NULL)
+			elog(ERROR, "causaldb: a descriptor is not stored");
+		tuple_append_varint(out, lens[i]);
+		appendBinaryStringInfo(out, bytes[i], (int) lens[i]);
+	}
+	tuple_append_varint(out, (uint64) payload->len);
+	appendBinaryStringInfo(out, payload->data, payload->len);
+}
+
+static void
+put_in_slot(const RepRaftEntry *e, const StringInfo set)
+{
+	RepWriter w;
+	size_t size;
+	char *to = slot->bytes;
+
+	rep_writer_init(&w, NULL, 0);
+	rep_raft_entry_encode(e, &w);
+	size = w.len + (set ? set->len : 0);
+	slot->handle = 0;
+	if (size > STRONG_INLINE)
+	{
+		segment = dsm_create(size, 0);
+		dsm_pin_mapping(segment);
+		slot->handle = dsm_segment_handle(segment);
+		to = dsm_segment_address(segment);
+	}
+	rep_writer_init(&w, to, size);
+	rep_raft_entry_encode(e, &w);
+	if (set)
+		rep_write_bytes(&w, set->data, set->len);
+	Assert(!w.full);
+	slot->size = (uint32) size;
+	slot->stamp = e->stamp;
+}
+
+static void
+hand_over(void)
+{
+	LWLockAcquire(&strong->lock, LW_EXCLUSIVE);
+	slot->state = STRONG_WAITING;
+	strong->proposals++;
+	LWLockRelease(&strong->lock);
+	pg_atomic_write_u32(&strong->wanted, 1);
+	shmem_wake_consensus(node);
+}
+
+/* ------------------------------------------------------------ waiting */
+
+static bool
+is_decided(void)
+{
+	StrongSlotState state;
+
+	LWLockAcquire(&strong->lock, LW_SHARED);
+	state = slot->state;
+	LWLockRelease(&strong->lock);
+	return state == STRONG_DECIDED || state == STRONG_REPLAY;
+}
+
+static void
+nap(void)
+{
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 LOOK_MS, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	/* others wait for us to take these in */
+	if (ProcSignalBarrierPending)
+		ProcessProcSignalBarrier();
+}
+
+/* Nobody has looked at it yet: takes it back. */
+static bool
+withdraw(void)
+{
+	bool back;
+
+	LWLockAcquire(&strong->lock, LW_EXCLUSIVE);
+	back = slot->state == STRONG_WAITING && !slot->abort;
+	if (back)
+		slot->state = STRONG_FILLING;
+	LWLockRelease(&strong->lock);
+	if (back)
+		free_slot();
+	return back;
+}
+
+/* From now on we want to know only whether it is there: first one wins. */
+static void
+ask_to_abort(const RepStamp *stamp)
+{
+	RepRaftEntry e = { .kind = REP_ENTRY_ABORT, .stamp = *stamp };
+
+	LWLockAcquire(&strong->lock, LW_EXCLUSIVE);
+	if (slot->state == STRONG_SENT || slot->state == STRONG_WAITING)
+	{
+		dsm_segment *old = segment;
+
+		segment = NULL;
+		put_in_slot(&e, NULL);
+		slot->abort = true;
+		slot->state = STRONG_WAITING;
+		if (old)
+			dsm_detach(old);
+	}
+	LWLockRelease(&strong->lock);
+	pg_atomic_write_u32(&strong->wanted, 1);
+	shmem_wake_consensus(node);
+}
+
+/*
+ * Waits for the verdict, if need be by having it aborted, and to the end of
+ * that time. False: there is none.
+ */
+static bool
+wait_for_verdict(const RepStamp *stamp, TimestampTz end)
+{
+	TimestampTz last = 0; /* once we have asked for the abort */
+
+	while (!is_decided())
+	{
+		bool pressed = ProcDiePending || QueryCancelPending ||
+					   wall_timer() >= end;
+
+		if (pressed && last == 0)
+		{
+			if (withdraw())
+			{
+				CHECK_FOR_INTERRUPTS();
+				no_leader();
+			}
+			ask_to_abort(stamp);
+			last = TimestampTzPlusMilliseconds(wall_timer(),
+											   ABORT_WAIT_MS);
+		}
+		if (last != 0 && wall_timer() >= last)
+			return false;
+		nap();
+	}
+	return true;
+}
+
+/* True: it is our turn, and nobody can take it from us. False: replayed. */
+static bool
+try_turn(bool *lost)
+{
+	bool ours = false;
+
+	LWLockAcquire(&strong->lock, LW_EXCLUSIVE);
+	*lost = slot->state == STRONG_REPLAY;
+	if (!*lost && pg_atomic_read_u64(&strong->applied) == slot->index - 1 &&
+		pg_atomic_read_u64(&strong->commit) >= slot->index)
+	{
+		slot->state = STRONG_TURN;
+		ours = true;
+	}
+	LWLockRelease(&strong->lock);
+	return ours;
+}
+
+static void
+wait_for_turn(void)
+{
+	uint64 index = slot->index;
+	bool lost = false;
+
+	DEBUG_POINT("strong_decided");
+	while (!try_turn(&lost))
+	{
+		if (lost || ProcDiePending)
+		{
+			/* the player is to have it: our locks go with this error */
+			free_slot();
+			strong_error_replayed(index, ProcDiePending ? FATAL : ERROR);
+		}
+		nap();
+	}
+}
+
+/* ------------------------------------------------------------ committing */
+
+static void
+insert_row(const RepStamp *stamp, const RepVector *deps, StringInfo payload)
+{
+	StoreDep *rest = palloc(sizeof(StoreDep) * (deps->len + 1));
+	StringInfoData encoded;
+	int n = 0;
+
+	for (uint32 i = 0; i < deps->len; i++)
+	{
+		int s = shmem_find_stream(node, deps->entries[i].stream);
+
+		Assert(s >= 0);
+		rest[n].stream = node->streams[s].local_id;
+		rest[n++].position = deps->entries[i].position;
+	}
+	initStringInfo(&encoded);
+	store_encode_deps(rest, n, stamp->hlc, &encoded);
+	store_insert_log(node->streams[streams_strong_slot(node)].local_id,
+					 slot->index, U64FromFullTransactionId(
+									  GetTopFullTransactionId()),
+					 stamp, encoded.data, (size_t) encoded.len, payload->data,
+					 (size_t) payload->len);
+}
+
+static void
+take_turn(const RepStamp *stamp, const RepVector *deps, StringInfo payload)
+{
+	uint64 index = slot->index;
+
+	HOLD_INTERRUPTS();
+	PG_TRY();
+	{
+		/* the majority is what makes it durable */
+		(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
+								 false);
+		DEBUG_POINT("strong_turn");
+		insert_row(stamp, deps, payload);
+		strong_turn_starts(node, index);
+		turn = index;
+		DEBUG_POINT("strong_logged");
+	}
+	PG_CATCH();
+	{
+		strong_error_convert(index);
+	}
+	PG_END_TRY();
+}
+
+/* ------------------------------------------------------------ all of it */
+
+void
+strong_commit_check(void)
+{
+	if (!shmem_available() || shmem_node()->own.boot == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("this database cannot write strong columns"),
+				 errdetail("It is no node of a cluster, or the server was started without causaldb."),
+				 errhint("Put shared_preload_libraries = 'causaldb' into postgresql.conf, restart the server, and type SELECT causaldb.wait_until_ready();")));
+	if (IsolationIsSerializable())
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot write strong columns in a SERIALIZABLE transaction"),
+				 errdetail("Conflicts of reads with writes of other nodes would not be seen."),
+				 errhint("Use BEGIN ISOLATION LEVEL REPEATABLE READ, and SELECT ... FOR UPDATE for rows that are only read.")));
+}
+
+static void
+begin(void)
+{
+	node = shmem_node();
+	strong = &node->strong;
+	if (!registered)
+	{
+		RegisterXactCallback(at_end, NULL);
+		before_shmem_exit(leave, (Datum) 0);
+		registered = true;
+	}
+}
+
+void
+strong_commit(StringInfo payload, const RepKey *keys, uint32 nkeys)
+{
+	static RepVersion entries[REP_MAX_VECTOR];
+	RepVector deps = { entries, 0, REP_MAX_VECTOR };
+	RepRaftEntry e = { .kind = REP_ENTRY_WRITE, .keys = keys, .nkeys = nkeys };
+	TimestampTz end = TimestampTzPlusMilliseconds(wall_timer(),
+												  guc_strong_timeout);
+	StringInfoData set;
+
+	begin();
+	strong_commit_check();
+	if (pg_atomic_read_u32(&strong->leader) == 0)
+		no_leader();
+	initStringInfo(&set);
+	append_set(&set, payload);
+	take_slot(end);
+	clock_strong(node, &e.stamp, &deps);
+	e.deps = deps.entries;
+	e.ndeps = deps.len;
+	e.payload_size = (uint32) set.len;
+	put_in_slot(&e, &set);
+	DEBUG_POINT("strong_proposing");
+	hand_over();
+	DEBUG_POINT("strong_proposed");
+
+	if (!wait_for_verdict(&e.stamp, end))
+	{
+		free_slot();
+		strong_error_unknown(&e.stamp, ProcDiePending ? FATAL : ERROR);
+	}
+	if (slot->verdict != REP_VERDICT_COMMITTED)
+	{
+		StrongSlot refused = { .verdict = slot->verdict,
+							   .index = slot->index,
+							   .key = slot->key,
+							   .winner = slot->winner,
+							   .abort = slot->abort };
+
+		free_slot();
+		CHECK_FOR_INTERRUPTS();
+		strong_error_refused(&refused, &e, payload);
+	}
+	wait_for_turn();
+	take_turn(&e.stamp, &deps, payload);
+}

@@ -1,0 +1,40 @@
+/*
+ * strong_commit.h
+ *		A strong transaction at its commit: proposed, decided, in its turn.
+ *
+ * What certification, order and majority mean is the engine's (replicator/
+ * raft.h); here is the backend that waits for it.
+ *
+ * Invariants
+ * 1. Until the proposal is handed over, any error is definite: nothing was
+ *	  proposed. From then until the verdict nothing but a verdict is definite.
+ * 2. Once the verdict is "committed", whatever becomes of the local
+ *	  transaction, the entry is applied here: by it, or by the player.
+ * 3. From its turn to the end of its commit a backend takes no interrupts, so
+ *	  that nobody can abort it in between.
+ */
+#ifndef CAUSALDB_STRONG_COMMIT_H
+#define CAUSALDB_STRONG_COMMIT_H
+
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+
+#include "certify.h"
+
+/* bytes a strong transaction may write */
+#define STRONG_MAX_BYTES (16 * 1024 * 1024)
+
+/*
+ * At PRE_COMMIT, when all rows are written. Returns in this transaction's turn
+ * with its log row inserted; what then commits is the entry. ERROR: 40001 it
+ * lost, try again; 57P03 no quorum, nothing was done; 54000 too large; 40003
+ * committed or not, this session does not know, or it is committed but not by
+ * this session.
+ */
+extern void strong_commit(StringInfo payload, const RepKey *keys,
+						  uint32 nkeys);
+/* ERROR where no strong write can be: not a node, SERIALIZABLE. */
+extern void strong_commit_check(void);
+
+#endif

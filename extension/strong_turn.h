@@ -1,0 +1,23 @@
+/*
+ * strong_turn.h
+ *		How far this node has applied the strong log, and telling everybody who
+ *		waits for that.
+ */
+#ifndef CAUSALDB_STRONG_TURN_H
+#define CAUSALDB_STRONG_TURN_H
+
+#include "shmem.h"
+
+/* The next entry is about to commit here: deps may name it from now on. */
+extern void strong_turn_starts(NodeShared *node, uint64 index);
+/*
+ * The entry at index is visible here, or writes nothing. False if it was not
+ * the next one: nothing is done then.
+ */
+extern bool strong_turn_applied(NodeShared *node, uint64 index);
+/* Something eventual was applied: an entry, or a proposal, may have waited. */
+extern void strong_turn_tell(NodeShared *node);
+/* Wakes whose turn may have come: a backend of ours, and the player. */
+extern void strong_turn_wake(NodeShared *node);
+
+#endif

@@ -1,0 +1,22 @@
+/*
+ * tags_strong.h
+ *		What cannot have strong columns, and why.
+ *
+ * Findings as those of tags_check.h, which are asked as well.
+ */
+#ifndef CAUSALDB_TAGS_STRONG_H
+#define CAUSALDB_TAGS_STRONG_H
+
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+#include "utils/relcache.h"
+
+/* May columns of the table become strong? */
+extern List *tags_strong_check(Relation rel);
+/* May these columns (of char *; NIL: what has no tag) become eventual? */
+extern List *tags_strong_check_eventual(Relation rel, List *columns);
+/* May writes of the column merge by a rule? */
+extern List *tags_strong_check_rule(Relation rel, AttrNumber attnum);
+
+#endif
