@@ -53,9 +53,6 @@
 #include "strong_commit.h"
 #include "wall.h"
 
-/* namespace of our own among advisory locks; SQL uses 1 and 2 */
-#define LOCAL_HISTORY_LOCK 0xCD01
-
 PG_FUNCTION_INFO_V1(causaldb_capture);
 
 bool capture_applying = false;
@@ -80,20 +77,10 @@ static List *truncating = NIL;
 static uint64
 local_position(void)
 {
-	LOCKTAG tag;
 	uint64 last;
 	uint64 now;
 
-	if (identity_read().node != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("this node takes no writes to tagged tables"),
-				 errdetail("The database is a node of a cluster, but the "
-						   "server was started without causaldb."),
-				 errhint("Put shared_preload_libraries = 'causaldb' into "
-						 "postgresql.conf and restart the server.")));
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, LOCAL_HISTORY_LOCK);
-	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	clock_lock_local(CLOCK_LOCK_HISTORY);
 	last = store_last_position(0, SnapshotSelf);
 	now = rep_hlc_from_ms(wall_ms());
 	return Max(last + 1, now);

@@ -23,7 +23,10 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/fd.h"
+#include "storage/lock.h"
 #include "storage/proc.h"
+#include "tcop/utility.h"
+#include "utils/snapmgr.h"
 #include "utils/wait_event.h"
 
 #include "causal.h"
@@ -32,6 +35,7 @@
 #include "guc.h"
 #include "identity.h"
 #include "skew.h"
+#include "store.h"
 #include "wall.h"
 
 #define MARK_FOLDER "causaldb"
@@ -44,6 +48,8 @@
 /* it is set anew when it is no further ahead than this */
 #define REFILL_MS (RESERVE_MS / 5)
 #define REFILL_BEYOND_MS 50
+/* where the library is not preloaded, ids lag behind the time by at most */
+#define LOCAL_BLOCK_MS 1000
 /* a server that has just started is waited for, so often and long */
 #define NAPS 1000
 #define NAP_MS 10
@@ -72,9 +78,9 @@ trusted_ms(NodeShared *node)
 /* ------------------------------------------------------------ the mark */
 
 static void
-mark_path(NodeShared *node, char *path)
+mark_path(Oid database, char *path)
 {
-	snprintf(path, MAXPGPATH, "%s/%u.mark", MARK_FOLDER, node->database);
+	snprintf(path, MAXPGPATH, "%s/%u.mark", MARK_FOLDER, database);
 }
 
 /*
@@ -83,7 +89,7 @@ mark_path(NodeShared *node, char *path)
  * a copy of the folder, as a standby is one, its file is another one.
  */
 static uint64
-mark_load(NodeShared *node, bool *continued)
+mark_load(Oid database, bool *continued)
 {
 	char path[MAXPGPATH];
 	char text[128];
@@ -94,7 +100,7 @@ mark_load(NodeShared *node, bool *continued)
 	ssize_t n;
 
 	*continued = false;
-	mark_path(node, path);
+	mark_path(database, path);
 	fd = OpenTransientFile(path, O_RDONLY | PG_BINARY);
 	if (fd < 0)
 	{
@@ -119,7 +125,7 @@ mark_load(NodeShared *node, bool *continued)
 }
 
 static void
-mark_store(NodeShared *node, uint64 mark)
+mark_store(Oid database, uint64 mark)
 {
 	char path[MAXPGPATH];
 	char fresh[MAXPGPATH + 8];
@@ -128,7 +134,7 @@ mark_store(NodeShared *node, uint64 mark)
 	int len;
 	int fd;
 
-	mark_path(node, path);
+	mark_path(database, path);
 	snprintf(fresh, sizeof(fresh), "%s.new", path);
 	if (MakePGDirectory(MARK_FOLDER) < 0 && errno != EEXIST)
 		ereport(ERROR, (errcode_for_file_access(),
@@ -171,7 +177,7 @@ reserve_locked(NodeShared *node, uint64 hlc)
 	if (ahead(node, hlc, REFILL_MS, REFILL_BEYOND_MS) <= pg_atomic_read_u64(&node->mark))
 		return;
 	mark = ahead(node, hlc, RESERVE_MS, RESERVE_BEYOND_MS);
-	mark_store(node, mark);
+	mark_store(node->database, mark);
 	pg_atomic_write_u64(&node->mark, mark);
 }
 
@@ -213,7 +219,7 @@ clock_open(NodeShared *node, uint64 above)
 	 */
 	if (pg_atomic_read_u64(&node->hlc) == 0)
 	{
-		uint64 mark = mark_load(node, &node->continued);
+		uint64 mark = mark_load(node->database, &node->continued);
 
 		start = Max(start, mark ? mark : rep_hlc_from_ms(wall_ms()));
 	}
@@ -330,6 +336,17 @@ refuse(NodeShared *node, NodeState state)
 			 errhint("Type SELECT causaldb.wait_until_ready(); if that fails, look for \"causaldb\" in the server log and check that max_worker_processes leaves room for four workers a database.")));
 }
 
+/* What was logged while the library was not preloaded knows no mark. */
+static uint64
+local_history_end(void)
+{
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	uint64 last = store_last_position(0, snapshot);
+
+	UnregisterSnapshot(snapshot);
+	return last;
+}
+
 NodeState
 clock_state(NodeShared *node)
 {
@@ -354,7 +371,7 @@ clock_state(NodeShared *node)
 		{
 			/* nobody to compare with */
 			pg_atomic_write_u32(&node->trust, TRUST_GIVEN);
-			clock_open(node, 0);
+			clock_open(node, local_history_end());
 		}
 		(void) pg_atomic_compare_exchange_u32(&node->state, &unknown,
 											  id.node ? NODE_OPENING : NODE_LOCAL);
@@ -475,6 +492,48 @@ read_deps(NodeShared *node)
 			stamp.dep_position[stamp.ndeps++] = seen;
 		}
 	} while (shmem_streams_changed(node, turn));
+}
+
+/* ------------------------------------------------------------ not preloaded */
+
+void
+clock_lock_local(uint16 what)
+{
+	LOCKTAG tag;
+
+	if (identity_read().node != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("this node takes no writes to tagged tables"),
+				 errdetail("The database is a node of a cluster, but the server was started without causaldb."),
+				 errhint("Put shared_preload_libraries = 'causaldb' into postgresql.conf and restart the server.")));
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, what);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+uint64
+clock_local_unique(int bits)
+{
+	static uint64 next = 0; /* of this process's block of one millisecond */
+	static uint64 end = 0;
+	static Oid block_database = InvalidOid;
+	LOCKTAG tag;
+	bool continued;
+	uint64 ms;
+
+	if (next < end && block_database == MyDatabaseId && (end >> bits) + LOCAL_BLOCK_MS > wall_ms())
+		return next++;
+	PreventCommandDuringRecovery("causaldb.next_id()");
+	clock_lock_local(CLOCK_LOCK_IDS);
+	/* all that was given, by whichever start, lies below the mark */
+	ms = Max(wall_ms(), rep_hlc_to_ms(mark_load(MyDatabaseId, &continued)));
+	mark_store(MyDatabaseId, rep_hlc_from_ms(ms + 1));
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, CLOCK_LOCK_IDS);
+	(void) LockRelease(&tag, ExclusiveLock, false);
+	block_database = MyDatabaseId;
+	next = ms << bits;
+	end = (ms + 1) << bits;
+	return next++;
 }
 
 const ClockStamp *

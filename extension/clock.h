@@ -84,6 +84,21 @@ extern void clock_open(NodeShared *node, uint64 above);
  */
 extern uint64 clock_unique(NodeShared *node, int bits);
 
+/*
+ * Where the library is not preloaded, a database that is no node has no clock
+ * but its log: one committer at a time. Takes that lock until the end of the
+ * transaction; error 55000 if the database is a node. Ours among advisory
+ * locks, of which SQL uses 1 and 2.
+ */
+#define CLOCK_LOCK_HISTORY 0xCD01
+#define CLOCK_LOCK_IDS 0xCD02
+extern void clock_lock_local(uint16 what);
+/*
+ * As clock_unique, without preload: larger than all that this session was
+ * given, and than those of others but for the last second.
+ */
+extern uint64 clock_local_unique(int bits);
+
 /* Whether this database is a node, and how far. Error 25006 on a standby. */
 extern NodeState clock_state(NodeShared *node);
 /* create_cluster and join_cluster: this database is a node from commit on. */

@@ -6,7 +6,8 @@
  * bits of node id, 12 bits that count within the millisecond; when those are
  * used up, the next millisecond is begun early. So ids of one node only grow,
  * those of several nodes are in the order of their clocks, and all are above
- * what a sequence has reached.
+ * what a sequence has reached. Where the library is not preloaded, sessions
+ * take blocks, so that order holds but for a second.
  *
  * Invariants
  * 1. No id is given twice on one node: clock_unique, also after a crash.
@@ -52,15 +53,9 @@ causaldb_next_id(PG_FUNCTION_ARGS)
 	uint64 node;
 
 	(void) fcinfo;
-	if (!shmem_available())
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("causaldb.next_id() needs the shared clock"),
-				 errdetail("The server was started without causaldb."),
-				 errhint("Put shared_preload_libraries = 'causaldb' into "
-						 "postgresql.conf and restart the server.")));
 	node = node_bits();
-	unique = clock_unique(shmem_node(), COUNT_BITS);
+	unique = shmem_available() ? clock_unique(shmem_node(), COUNT_BITS)
+							   : clock_local_unique(COUNT_BITS);
 	ms = (unique >> COUNT_BITS) - EPOCH_MS;
 	if (ms >= UINT64CONST(1) << MS_BITS)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
