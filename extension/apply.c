@@ -290,6 +290,7 @@ recover(ErrorData *error)
 	QueryCancelPending = false;
 	target_abort_group();
 	unseen_rolled_back();
+	lane_fall_back();
 	forget_group();
 	limit = 1;
 	current = -1;

@@ -470,10 +470,15 @@ clock_unique(NodeShared *node, int bits)
 	return next;
 }
 
+/*
+ * What this transaction may have seen. It is noted as named before our tick, so
+ * before anybody can see us: whoever does names no less.
+ */
 static void
 read_deps(NodeShared *node)
 {
 	int n = (int) pg_atomic_read_u32(&node->nstreams);
+	int slots[REP_MAX_STREAMS];
 	uint32 turn;
 	int i;
 
@@ -485,13 +490,17 @@ read_deps(NodeShared *node)
 		{
 			uint64 seen = pg_atomic_read_u64(&node->streams[i].started);
 
+			seen = Max(seen, pg_atomic_read_u64(&node->streams[i].named));
 			if (i == node->own_slot || seen == 0 ||
 				pg_atomic_read_u32(&node->streams[i].retired))
 				continue;
+			slots[stamp.ndeps] = i;
 			stamp.dep_stream[stamp.ndeps] = node->streams[i].local_id;
 			stamp.dep_position[stamp.ndeps++] = seen;
 		}
 	} while (shmem_streams_changed(node, turn));
+	for (i = 0; i < stamp.ndeps; i++)
+		shmem_max_u64(&node->streams[slots[i]].named, stamp.dep_position[i]);
 }
 
 /* ------------------------------------------------------------ not preloaded */

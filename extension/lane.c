@@ -198,3 +198,14 @@ lane_load(void)
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 }
+
+void
+lane_fall_back(void)
+{
+	int s;
+
+	for (s = 0; s < (int) pg_atomic_read_u32(&node->nstreams); s++)
+		if (lanes[s].last_position)
+			pg_atomic_write_u64(&node->streams[s].started,
+								Max(pg_atomic_read_u64(&node->streams[s].applied), lanes[s].copied_upto));
+}

@@ -53,6 +53,9 @@ extern uint64 lane_applied[REP_MAX_STREAMS];
 extern void lane_init(NodeShared *node);
 /* From causaldb.stream, at the worker's start; a transaction of its own. */
 extern void lane_load(void);
+/* The open group has failed: takes back that it was `started`, lest it bind
+ * local transactions that have not named it. */
+extern void lane_fall_back(void);
 /* A stream that is new here, or whose lane begins anew. */
 extern void lane_start(int s, uint64 applied);
 /* The open group has passed this word of the writer. */

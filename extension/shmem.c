@@ -122,6 +122,7 @@ startup(void)
 			for (s = 0; s < REP_MAX_STREAMS; s++)
 			{
 				pg_atomic_init_u64(&node->streams[s].started, 0);
+				pg_atomic_init_u64(&node->streams[s].named, 0);
 				pg_atomic_init_u64(&node->streams[s].applied, 0);
 				pg_atomic_init_u64(&node->streams[s].taken, 0);
 				pg_atomic_init_u64(&node->streams[s].seen, 0);
@@ -191,6 +192,7 @@ shmem_release_node(Oid database)
 		for (s = 0; s < REP_MAX_STREAMS; s++)
 		{
 			pg_atomic_write_u64(&node->streams[s].started, 0);
+			pg_atomic_write_u64(&node->streams[s].named, 0);
 			pg_atomic_write_u64(&node->streams[s].applied, 0);
 		}
 		memset(node->peers, 0, sizeof(node->peers));
@@ -332,6 +334,7 @@ fill_slot(StreamSlot *slot, RepStreamId id, int32 local_id, uint64 applied)
 	slot->id = id;
 	slot->local_id = local_id;
 	pg_atomic_write_u64(&slot->started, applied);
+	pg_atomic_write_u64(&slot->named, 0);
 	pg_atomic_write_u64(&slot->applied, applied);
 	pg_atomic_write_u64(&slot->taken, applied);
 	pg_atomic_write_u64(&slot->seen, applied);

@@ -12,7 +12,7 @@
  *	  slot is filled. A slot is given to another stream only while neither
  *	  worker runs but the apply worker that does it; whoever reads slots
  *	  meanwhile finds that out by shmem_streams_changed.
- * 2. applied <= started of every stream, but for the instant of a fall-back.
+ * 2. applied <= started of every stream.
  * 3. A slot's `pending` is at most the position its process will log, or
  *	  NO_PENDING. Only its own process writes it.
  */
@@ -75,7 +75,11 @@ typedef struct StreamSlot
 {
 	RepStreamId id;
 	int32 local_id; /* causaldb.stream.id, or FREE_SLOT */
-	pg_atomic_uint64 started; /* deps of local transactions */
+	/* deps of a local transaction are the larger of these two: what may be
+	 * visible here, and what one that it may have seen has named before, though
+	 * applying that has failed since */
+	pg_atomic_uint64 started;
+	pg_atomic_uint64 named;
 	pg_atomic_uint64 applied; /* visible here; releases waiters */
 	pg_atomic_uint64 taken; /* received and kept by the apply worker */
 	pg_atomic_uint64 seen; /* largest position any frame has named */
