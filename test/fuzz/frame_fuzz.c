@@ -19,7 +19,11 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint8_t *frame;
+	RepFrameType type;
+	RepReader body;
 
+	if (rep_frame_error(rep_frame_open(data, size, &type, &body)) == NULL)
+		abort();
 	if (walk_frame(data, size) == WALK_UNFAITHFUL)
 		abort();
 	if (size < REP_FRAME_HEADER)

@@ -184,6 +184,7 @@ walk_interval(RepReader *r, RepWriter *again, WalkResult *result)
 	RepTransaction t = { .deps = { deps_room, 0, REP_MAX_VECTOR } };
 	Catalog known;
 	uint64_t before;
+	uint64_t chain = 0;
 
 	if (!rep_interval_decode(r, &i))
 		return false;
@@ -199,6 +200,8 @@ walk_interval(RepReader *r, RepWriter *again, WalkResult *result)
 			!rep_interval_accepts(&i, before, &t))
 			return false;
 		before = t.position;
+		chain = rep_chain_link(chain, (RepStamp){ t.position, i.stream },
+							   &t.deps, t.payload, t.payload_len);
 		rep_transaction_encode(&t, again);
 		take_payload(&known, t.payload, t.payload_len, result);
 	}
@@ -210,6 +213,7 @@ walk_chunks(RepReader *r, RepWriter *again, WalkResult *result)
 {
 	RepChunks c;
 	Catalog known;
+	uint64_t chain = 0;
 
 	if (!rep_chunks_decode(r, &c))
 		return false;
@@ -223,6 +227,7 @@ walk_chunks(RepReader *r, RepWriter *again, WalkResult *result)
 
 		if (payload == NULL)
 			return false;
+		chain = rep_chain_chunk(chain, ordinal, payload, len);
 		rep_chunk_encode(again, ordinal, payload, len);
 		take_payload(&known, payload, len, result);
 	}
