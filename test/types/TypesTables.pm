@@ -1,6 +1,6 @@
 # TypesTables: a random schema of tables and the statements that make it, the
-# same tables on every node but not the same column order, OIDs or attribute
-# numbers.
+# same tables on every node but not the same column order, OIDs, attribute
+# numbers or partitions.
 #
 #	my $s = TypesTables->new($seed, @contrib);	# after srand($seed)
 #	$s->ddl;					# on each node; differs from call to call
@@ -131,13 +131,53 @@ sub _table_ddl
 		  . (defined $c->{default} ? " DEFAULT $c->{default}" : '')
 		  . ($c->{generated} ? " GENERATED ALWAYS AS ($c->{generated}) STORED" : '') } @{ $t->{columns} };
 	my @dead = map { "dead$_" } 1 .. between(0, 2);
+	my $key = 'PRIMARY KEY (' . join(', ', map { $_->{name} } @{ $t->{keys} }) . ')';
+	my $by = chance(0.4) ? pick(@{ $t->{keys} }) : undef;
+	my $hash = chance(0.5);
 	my @sql;
 
-	splice @columns, between(0, scalar @columns), 0, "$_ text DEFAULT 'gone'" foreach @dead;
 	push @columns, "mine int DEFAULT 7" if $t->{subset};
-	push @sql, "CREATE TABLE $t->{name} (" . join(', ', @columns, 'PRIMARY KEY (' . join(', ', map { $_->{name} } @{ $t->{keys} }) . ')') . ')';
+	my @partitions = $by ? partitions($t, $by, $hash, $key, @columns) : ();
+	splice @columns, between(0, scalar @columns), 0, "$_ text DEFAULT 'gone'" foreach @dead;
+	push @sql, "CREATE TABLE $t->{name} (" . join(', ', @columns, $key) . ')'
+	  . ($by ? ' PARTITION BY ' . ($hash ? 'HASH' : 'RANGE') . " ($by->{name})" : '');
 	push @sql, "ALTER TABLE $t->{name} DROP COLUMN $_" foreach @dead;
+	push @sql, @partitions;
 	push @sql, rewriting_trigger($t) if $t->{rewrites};
+	return @sql;
+}
+
+# Partitions for whatever value the key column has: made so, attached with
+# columns in another order, or partitioned again.
+sub partitions
+{
+	my ($t, $by, $hash, $key, @columns) = @_;
+	my $bound = quoted($by->{value}->());
+	my $n = between(2, 3);
+	my @bounds = $hash ? map { "WITH (MODULUS $n, REMAINDER $_)" } 0 .. $n - 1
+	  : ("FROM (MINVALUE) TO ($bound)", "FROM ($bound) TO (MAXVALUE)");
+	my @sql;
+
+	foreach my $i (0 .. $#bounds)
+	{
+		my $name = "$t->{name}_p$i";
+		my $again = pick(@{ $t->{keys} })->{name};
+
+		if (chance(0.4))
+		{
+			push @sql, "CREATE TABLE $name (" . join(', ', 'dead text', (sort { rand() <=> 0.5 } @columns), $key) . ')',
+			  "ALTER TABLE $name DROP COLUMN dead", "ALTER TABLE $t->{name} ATTACH PARTITION $name FOR VALUES $bounds[$i]";
+		}
+		elsif (chance(0.4))
+		{
+			push @sql, "CREATE TABLE $name PARTITION OF $t->{name} FOR VALUES $bounds[$i] PARTITION BY HASH ($again)",
+			  map { "CREATE TABLE ${name}_$_ PARTITION OF $name FOR VALUES WITH (MODULUS 2, REMAINDER $_)" } 0, 1;
+		}
+		else
+		{
+			push @sql, "CREATE TABLE $name PARTITION OF $t->{name} FOR VALUES $bounds[$i]";
+		}
+	}
 	return @sql;
 }
 
