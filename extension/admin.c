@@ -107,7 +107,8 @@ coordinating_node(void)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("this node does not order members and tags"),
 						errdetail("Node \"%s\" does.",
-								  coordinator ? coordinator->name : "?")));
+								  coordinator ? coordinator->name : "?"),
+						errhint("Connect to that node and try again there.")));
 	}
 	return node;
 }
@@ -122,8 +123,13 @@ connect_coordinator(Identity id)
 	Remote *remote;
 
 	if (coordinator == NULL)
-		elog(ERROR, "node %d orders members and tags but is not known",
-			 id.coordinator);
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the node that orders members and tags is not known"),
+				 errdetail("It has id %d, which is not in causaldb.node.",
+						   id.coordinator),
+				 errhint("Type on another node, to see whether it is there: "
+						 "SELECT * FROM causaldb.nodes;")));
 	whom = psprintf("node \"%s\", which orders members and tags",
 					coordinator->name);
 	remote = remote_try(member_dsn(coordinator), whom, CONNECT_TIMEOUT_MS, &why);

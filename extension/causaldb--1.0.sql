@@ -272,13 +272,27 @@ COMMENT ON FUNCTION causaldb.preview(regclass) IS
 
 CREATE FUNCTION causaldb.forget_dropped() RETURNS event_trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	ours record;
 BEGIN
 	DELETE FROM causaldb.tag WHERE relid IN (
 		SELECT objid FROM pg_event_trigger_dropped_objects()
 		WHERE classid = 'pg_class'::regclass AND objsubid = 0);
+	SELECT format('%I.%I', address_names[1], address_names[2]) AS of_table INTO ours
+		FROM pg_event_trigger_dropped_objects()
+		WHERE original AND object_type = 'trigger' AND address_names[3] LIKE '!causaldb\_capture\_%'
+		LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION 'cannot drop the trigger that captures what is written to table %', ours.of_table
+			USING ERRCODE = 'dependent_objects_still_exist',
+				DETAIL = 'The table is tagged, and other nodes would hear of nothing more.',
+				HINT = format('Type: SELECT causaldb.unset_consistency(%L);',
+					(SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+						WHERE c.oid = COALESCE(pg_partition_root(ours.of_table::regclass), ours.of_table::regclass)));
+	END IF;
 END
 $$;
-COMMENT ON FUNCTION causaldb.forget_dropped() IS 'forgets the tags of tables that are dropped';
+COMMENT ON FUNCTION causaldb.forget_dropped() IS 'forgets the tags of tables that are dropped, and keeps the triggers of the others';
 REVOKE ALL ON FUNCTION causaldb.forget_dropped() FROM PUBLIC;
 CREATE EVENT TRIGGER causaldb_forget_dropped ON sql_drop EXECUTE FUNCTION causaldb.forget_dropped();
 ALTER EVENT TRIGGER causaldb_forget_dropped ENABLE ALWAYS;
