@@ -465,12 +465,53 @@ COMMENT ON FUNCTION causaldb.create_cluster(name, text) IS 'makes this database 
 REVOKE EXECUTE ON FUNCTION causaldb.create_cluster(name, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION causaldb.create_cluster(name, text) TO causaldb_admin;
 
-CREATE FUNCTION causaldb.join_cluster(node_name name, dsn text, via text, copy text DEFAULT 'data', role text DEFAULT 'member') RETURNS void
+CREATE FUNCTION causaldb.join_cluster(node_name name, dsn text, via text, copy text DEFAULT 'data', role text DEFAULT 'member', force bool DEFAULT false) RETURNS void
 	LANGUAGE C VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'causaldb_join_cluster';
-COMMENT ON FUNCTION causaldb.join_cluster(name, text, text, text, text) IS 'makes this database a node of the cluster that via leads to; copy is none, data or all';
-REVOKE EXECUTE ON FUNCTION causaldb.join_cluster(name, text, text, text, text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION causaldb.join_cluster(name, text, text, text, text) TO causaldb_admin;
+COMMENT ON FUNCTION causaldb.join_cluster(name, text, text, text, text, bool) IS 'makes this database a node of the cluster that via leads to; copy is none (tables are the same already; compared unless force), data or all';
+REVOKE EXECUTE ON FUNCTION causaldb.join_cluster(name, text, text, text, text, bool) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION causaldb.join_cluster(name, text, text, text, text, bool) TO causaldb_admin;
+
+CREATE FUNCTION causaldb.join_status(
+	OUT node name, OUT id int4, OUT copy text, OUT state text, OUT phase text, OUT since timestamptz, OUT pid int4,
+	OUT "table" text, OUT table_number int4, OUT tables int4,
+	OUT "rows" int8, OUT bytes int8, OUT bytes_done int8, OUT bytes_total int8)
+	RETURNS SETOF record
+	LANGUAGE C VOLATILE STRICT PARALLEL SAFE ROWS 1
+	AS 'MODULE_PATHNAME', 'causaldb_join_status';
+COMMENT ON FUNCTION causaldb.join_status() IS 'shared state of the join of this database, raw';
+
+CREATE VIEW causaldb.join_progress AS
+	SELECT j.node,
+		j.id,
+		j.copy,
+		j.state,
+		j.phase,
+		j.since,
+		j.pid,
+		j."table",
+		j.table_number,
+		j.tables,
+		j."rows",
+		j.bytes,
+		CASE WHEN j.state = 'done' THEN 100.0
+			ELSE pg_catalog.round(100.0 * j.bytes_done / NULLIF(j.bytes_total, 0), 1) END AS percent,
+		CASE WHEN j.state = 'interrupted' THEN
+			'Nothing of the copy has stayed here' ||
+			CASE WHEN j.id IS NULL THEN '. '
+				ELSE pg_catalog.format(', but the cluster keeps node id %s for %I and counts it as a member that is joining. ', j.id, j.node) END ||
+			pg_catalog.format('Type SELECT causaldb.join_cluster(%L, ..., copy => %L); again, with the same connection string.', j.node, j.copy)
+			END AS what_to_do
+	FROM causaldb.join_status() j;
+COMMENT ON VIEW causaldb.join_progress IS 'the join of this database that runs, or ran last';
+COMMENT ON COLUMN causaldb.join_progress.id IS 'node id; null before the cluster has given one out';
+COMMENT ON COLUMN causaldb.join_progress.state IS 'running, interrupted, or done';
+COMMENT ON COLUMN causaldb.join_progress.phase IS 'source, snapshot, compare, schema, rows, sequences, indexes, history; null if the server has started since';
+COMMENT ON COLUMN causaldb.join_progress."table" IS 'what is being copied or compared, since the phase began';
+COMMENT ON COLUMN causaldb.join_progress."rows" IS 'of that table, as they come';
+COMMENT ON COLUMN causaldb.join_progress.bytes IS 'of that table, as they come';
+COMMENT ON COLUMN causaldb.join_progress.percent IS 'of the bytes of all tables and the history there, about';
+COMMENT ON COLUMN causaldb.join_progress.what_to_do IS 'if it was interrupted: what is left of it, and what to type';
 
 CREATE FUNCTION causaldb.alter_node(node_name name, dsn text) RETURNS void
 	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
@@ -905,7 +946,7 @@ REVOKE ALL ON ALL TABLES IN SCHEMA causaldb FROM PUBLIC;
 GRANT SELECT ON causaldb.tags TO PUBLIC;
 GRANT SELECT ON causaldb.history, causaldb.conflicts, causaldb.lost_found TO causaldb_admin;
 
-GRANT SELECT ON causaldb.clock, causaldb.nodes, causaldb.peers, causaldb.streams, causaldb.apply_waits,
+GRANT SELECT ON causaldb.clock, causaldb.join_progress, causaldb.nodes, causaldb.peers, causaldb.streams, causaldb.apply_waits,
 	causaldb.stalled, causaldb.strong_status TO PUBLIC;
 -- what join_cluster copies from a node
 GRANT SELECT ON causaldb.local_node, causaldb.node, causaldb.stream, causaldb.omission, causaldb.descriptor, causaldb.log,

@@ -13,18 +13,22 @@
 #include "nodes/makefuncs.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
 #include "capture.h"
 #include "clock.h"
 #include "debug_point.h"
+#include "equality.h"
 #include "errors.h"
 #include "guc.h"
 #include "join.h"
 #include "local.h"
 #include "member.h"
+#include "progress.h"
 #include "remote.h"
 #include "schema_copy.h"
 #include "secret.h"
+#include "sequence.h"
 #include "shadow_copy.h"
 #include "table_copy.h"
 #include "wall.h"
@@ -50,6 +54,7 @@ typedef struct Joiner
 	Dsn via;
 	const char *role;
 	CopyWhat copy;
+	bool force;        /* 'none': take tables for equal unseen */
 	Remote *source;    /* the node that via leads to */
 	char *source_node; /* its id; in decimal, as the others here */
 	char *coordinator; /* id */
@@ -126,7 +131,8 @@ read_arguments(Joiner *join, FunctionCallInfo fcinfo)
 	static const char *const names[] = { "the node's name",
 										 "the connection string",
 										 "the connection string via", "copy",
-										 "role" };
+										 "role",
+										 "force" };
 	int i;
 
 	for (i = 0; i < (int) lengthof(names); i++)
@@ -139,6 +145,11 @@ read_arguments(Joiner *join, FunctionCallInfo fcinfo)
 	join->copy = read_copy(text_to_cstring(PG_GETARG_TEXT_PP(3)));
 	join->role = text_to_cstring(PG_GETARG_TEXT_PP(4));
 	check_role(join->role);
+	join->force = PG_GETARG_BOOL(5);
+	if (join->force && join->copy != COPY_NONE)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("force belongs to copy => 'none'"),
+						errhint("Leave force out, or type copy => 'none'.")));
 }
 
 /* ------------------------------------------------------------ 1. the source */
@@ -246,14 +257,16 @@ ask_source(Joiner *join)
 /* ------------------------------------------------------------ tables */
 
 /*
- * Tables whose rows are copied: schema, name, what COPY reads, columns (a
- * JSON array of names). Tagged ones bring the columns that travel; for 'all'
+ * Tables whose rows are copied: schema, name, what COPY reads, columns (names
+ * in hex), bytes. Tagged ones bring the columns that travel; for 'all'
  * every table brings every column that is not computed.
  */
 static const char *const TAGGED_TABLES =
 	"SELECT n.nspname, c.relname,"
 	" CASE c.relkind WHEN 'r' THEN format('%I.%I (%s)', n.nspname, c.relname, x.list)"
-	" ELSE format('(SELECT %s FROM %I.%I)', x.list, n.nspname, c.relname) END, x.names"
+	" ELSE format('(SELECT %s FROM %I.%I)', x.list, n.nspname, c.relname) END, x.names,"
+	" CASE c.relkind WHEN 'r' THEN pg_table_size(c.oid)"
+	" ELSE (SELECT sum(pg_table_size(p.relid)) FROM pg_partition_tree(c.oid) p) END"
 	" FROM causaldb.tag t"
 	" JOIN pg_class c ON c.oid = t.relid JOIN pg_namespace n ON n.oid = c.relnamespace"
 	" CROSS JOIN LATERAL (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) AS list,"
@@ -270,7 +283,8 @@ static const char *const TAGGED_TABLES =
 	" ORDER BY 1, 2";
 
 static const char *const ALL_TABLES =
-	"SELECT n.nspname, c.relname, format('%I.%I (%s)', n.nspname, c.relname, x.list), x.names"
+	"SELECT n.nspname, c.relname, format('%I.%I (%s)', n.nspname, c.relname, x.list), x.names,"
+	" pg_table_size(c.oid)"
 	" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
 	" CROSS JOIN LATERAL (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) AS list,"
 	"  string_agg(encode(convert_to(a.attname, 'UTF8'), 'hex'), ' ' ORDER BY a.attnum) AS names"
@@ -359,35 +373,80 @@ read_names(char *hex)
 	return names;
 }
 
-static void
-copy_rows(Joiner *join)
+static uint64
+table_bytes(RemoteRows *tables, int i)
+{
+	return strtoull(REMOTE_VALUE(tables, i, 4), NULL, 10);
+}
+
+/* What there is to copy or to compare, history included. */
+static RemoteRows *
+list_tables(Joiner *join)
 {
 	RemoteRows *tables =
 		remote_query(join->source,
 					 join->copy == COPY_ALL ? ALL_TABLES : TAGGED_TABLES, 0,
 					 NULL);
+	uint64 bytes = shadow_copy_bytes(join->source);
 	int i;
 
+	for (i = 0; i < tables->nrows; i++)
+		bytes += table_bytes(tables, i);
+	progress_total(tables->nrows + SHADOW_COPY_TABLES, bytes);
+	return tables;
+}
+
+/* Columns of the other side must be here before their values are compared. */
+static void
+check_columns(Oid relid, const char *qualified, List *columns)
+{
+	ListCell *lc;
+
+	foreach (lc, columns)
+		if (get_attnum(relid, strVal(lfirst(lc))) == InvalidAttrNumber)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("table %s has no column \"%s\" here", qualified,
+							strVal(lfirst(lc))),
+					 errdetail("It is tagged in the cluster."),
+					 errhint("Add it as it is there with ALTER TABLE %s ADD COLUMN ...;",
+							 qualified)));
+}
+
+/* For 'none': what is declared to be equal is. */
+static void
+compare_rows(Joiner *join)
+{
+	RemoteRows *tables = list_tables(join);
+	int i;
+
+	equality_begin(join->source);
 	for (i = 0; i < tables->nrows; i++)
 	{
 		char *schema = REMOTE_VALUE(tables, i, 0);
 		char *name = REMOTE_VALUE(tables, i, 1);
-		TableCopy what = {
-			.relid = find_table(schema, name, ShareRowExclusiveLock),
-			.from = REMOTE_VALUE(tables, i, 2),
-			.columns = read_names(REMOTE_VALUE(tables, i, 3)),
-			.check_rights = true,
-		};
-		uint64 rows;
+		char *qualified = quote_qualified_identifier(schema, name);
+		List *columns = read_names(REMOTE_VALUE(tables, i, 3));
+		Oid relid = find_table(schema, name, ShareRowExclusiveLock);
+		Equality e;
 
-		if (!OidIsValid(what.relid) || join->copy == COPY_DATA)
-			check_table(join, schema, name);
-		rows = table_copy(join->source, &what);
-		ereport(NOTICE,
-				(errmsg("copied " UINT64_FORMAT " rows of table %s (%d of %d)",
-						rows, quote_qualified_identifier(schema, name), i + 1,
-						tables->nrows)));
+		check_table(join, schema, name);
+		check_columns(relid, qualified, columns);
+		progress_table(qualified, table_bytes(tables, i));
+		if (!join->force && !equality_holds(join->source, relid, columns, &e))
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table %s is not the same here as in the cluster",
+						qualified),
+				 errdetail(
+					 "Here it has %s rows with digest %s, there %s rows with digest %s.",
+					 e.rows[0], e.digest[0], e.rows[1], e.digest[1]),
+				 errhint(
+					 "Type TRUNCATE %s; and join with copy => 'data', or with force => true if the difference is meant to stay.",
+					 qualified)));
 	}
+	DEBUG_POINT("join_compared");
 }
 
 /* Sequences go on where the source's stand; for copy 'all'. */
@@ -416,6 +475,47 @@ copy_sequences(Joiner *join)
 	SPI_finish();
 }
 
+static void
+copy_rows(Joiner *join)
+{
+	RemoteRows *tables = list_tables(join);
+	JoinStatus *status = progress_counters();
+	int i;
+
+	for (i = 0; i < tables->nrows; i++)
+	{
+		char *schema = REMOTE_VALUE(tables, i, 0);
+		char *name = REMOTE_VALUE(tables, i, 1);
+		TableCopy what = {
+			.relid = find_table(schema, name, ShareRowExclusiveLock),
+			.from = REMOTE_VALUE(tables, i, 2),
+			.columns = read_names(REMOTE_VALUE(tables, i, 3)),
+			.check_rights = true,
+			.rows = &status->rows,
+			.bytes = &status->bytes,
+		};
+		uint64 rows;
+
+		if (!OidIsValid(what.relid) || join->copy == COPY_DATA)
+			check_table(join, schema, name);
+		progress_table(quote_qualified_identifier(schema, name),
+					   table_bytes(tables, i));
+		DEBUG_POINT("join_table");
+		rows = table_copy(join->source, &what);
+		ereport(NOTICE,
+				(errmsg("copied " UINT64_FORMAT " rows of table %s (%d of %d)",
+						rows, quote_qualified_identifier(schema, name), i + 1,
+						tables->nrows)));
+	}
+	DEBUG_POINT("join_rows");
+	progress_phase("sequences");
+	if (join->copy == COPY_ALL)
+		copy_sequences(join);
+	for (i = 0; i < tables->nrows; i++)
+		sequence_follow(find_table(REMOTE_VALUE(tables, i, 0),
+								   REMOTE_VALUE(tables, i, 1), NoLock));
+}
+
 /* ------------------------------------------------------------ 2, 3. admission */
 
 static void
@@ -436,6 +536,7 @@ be_admitted(Joiner *join)
 	RemoteRows *token;
 
 	join->id = REMOTE_VALUE(rows, 0, 0);
+	progress_admitted(pg_strtoint32(join->id));
 	token = remote_query(coordinator, "SELECT causaldb.token()", 0, NULL);
 	if (!same)
 	{
@@ -467,6 +568,7 @@ take_snapshot(Joiner *join)
 				 errhint("There, type SELECT causaldb.wait_until_ready();")));
 	join->closed = REMOTE_VALUE(rows, 0, 0);
 	join->source_boot = REMOTE_VALUE(rows, 0, 1);
+	progress_phase("snapshot");
 	remote_command(join->source,
 				   "BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE");
 	rows = remote_query(join->source, "SELECT pg_export_snapshot()", 0, NULL);
@@ -488,18 +590,29 @@ copy_everything(Joiner *join)
 		.all_tables = join->copy == COPY_ALL,
 	};
 
+	DEBUG_POINT("join_snapshot");
 	if (join->copy == COPY_ALL)
+	{
+		progress_phase("schema");
 		schema_copy(join->via, remote_address(join->source), snapshot,
 					SCHEMA_BEFORE_ROWS);
-	if (join->copy != COPY_NONE)
+		DEBUG_POINT("join_schema");
+	}
+	progress_phase(join->copy == COPY_NONE ? "compare" : "rows");
+	if (join->copy == COPY_NONE)
+		compare_rows(join);
+	else
 		copy_rows(join);
 	if (join->copy == COPY_ALL)
 	{
-		copy_sequences(join);
+		progress_phase("indexes");
 		schema_copy(join->via, remote_address(join->source), snapshot,
 					SCHEMA_AFTER_ROWS);
+		DEBUG_POINT("join_indexes");
 	}
+	progress_phase("history");
 	shadow_copy(&from);
+	DEBUG_POINT("join_history");
 	(void) remote_query(join->source, "SELECT causaldb.make_durable()", 0,
 						NULL);
 	remote_command(join->source, "COMMIT");
@@ -536,7 +649,7 @@ become_node(Joiner *join)
 
 /*
  * causaldb.join_cluster(node_name name, dsn text, via text, copy text, role
- * text)
+ * text, force bool)
  */
 Datum
 causaldb_join_cluster(PG_FUNCTION_ARGS)
@@ -547,9 +660,11 @@ causaldb_join_cluster(PG_FUNCTION_ARGS)
 	read_arguments(&join, fcinfo);
 	member_need_preload();
 	member_begin_founding();
+	progress_begin(join.name, text_to_cstring(PG_GETARG_TEXT_PP(3)));
 	member_check_dsn(join.dsn);
 	ask_source(&join);
 	check_tables(&join);
+	DEBUG_POINT("join_asked");
 	be_admitted(&join);
 
 	capture_applying = true;
@@ -565,6 +680,7 @@ causaldb_join_cluster(PG_FUNCTION_ARGS)
 	DEBUG_POINT("join_copied");
 
 	become_node(&join);
+	progress_finish();
 	ereport(
 		NOTICE,
 		(errmsg(

@@ -6,7 +6,7 @@
  *	2. have the coordinator admit this node: id, and a member for stability
  *	3. wait until the source has heard of it
  *	4. note the position closed on the source, then take one snapshot there
- *	5. copy from the snapshot: schema, rows, shadow tables, tags
+ *	5. copy from the snapshot: schema, rows (or compare them), shadow tables, tags
  *	6. have the source make durable what was copied; be a node at commit
  *
  * Interrupted after 2 it is called again with the same name and connection

@@ -12,6 +12,7 @@
 #include "identity.h"
 #include "local.h"
 #include "member.h"
+#include "progress.h"
 #include "shadow_copy.h"
 #include "table_copy.h"
 #include "tags.h"
@@ -27,14 +28,33 @@ names_of(const char *const *names)
 }
 
 static uint64
+bytes_of(Remote *source, const char *table)
+{
+	RemoteRows *rows = remote_query(
+		source, psprintf("SELECT pg_table_size('causaldb.%s')", table), 0,
+		NULL);
+
+	return strtoull(REMOTE_VALUE(rows, 0, 0), NULL, 10);
+}
+
+uint64
+shadow_copy_bytes(Remote *source)
+{
+	return bytes_of(source, "log") + bytes_of(source, "log_chunk");
+}
+
+static uint64
 copy_shadow(const ShadowCopy *from, const char *table, const char *query,
 			const char *const *columns)
 {
+	JoinStatus *status = progress_counters();
 	TableCopy what = {
 		.relid = identity_table(table),
 		.from = query,
 		.columns = names_of(columns),
 		.binary = true,
+		.rows = &status->rows,
+		.bytes = &status->bytes,
 	};
 
 	return table_copy(from->source, &what);
@@ -199,10 +219,12 @@ shadow_copy(const ShadowCopy *from)
 		"(SELECT index, term, entry, payload FROM causaldb.strong_log WHERE index <= "
 		"(SELECT pg_catalog.max(l.position) FROM causaldb.log l WHERE l.stream = 1))",
 		strong_log);
+	progress_table("causaldb.log", bytes_of(from->source, "log"));
 	rows = copy_shadow(
 		from, "log",
 		"(SELECT position, xid, stream, deps, payload, stamp FROM causaldb.log WHERE stream <> 0)",
 		log);
+	progress_table("causaldb.log_chunk", bytes_of(from->source, "log_chunk"));
 	(void) copy_shadow(
 		from, "log_chunk",
 		"(SELECT xid, stream, ordinal, payload FROM causaldb.log_chunk WHERE stream <> 0)",

@@ -27,6 +27,9 @@ typedef struct ShadowCopy
 	bool all_tables;    /* every table that was ever tagged there is here */
 } ShadowCopy;
 
+/* tables that progress counts, and their bytes there */
+#define SHADOW_COPY_TABLES 2
+extern uint64 shadow_copy_bytes(Remote *source);
 /* Copies all of them into this database, which is no node yet. */
 extern void shadow_copy(const ShadowCopy *from);
 

@@ -119,6 +119,8 @@ startup(void)
 			pg_atomic_init_u64(&node->last_unique, 0);
 			pg_atomic_init_u32(&node->nstreams, 0);
 			pg_atomic_init_u32(&node->stream_turn, 0);
+			pg_atomic_init_u64(&node->join.rows, 0);
+			pg_atomic_init_u64(&node->join.bytes, 0);
 			for (s = 0; s < REP_MAX_STREAMS; s++)
 			{
 				pg_atomic_init_u64(&node->streams[s].started, 0);
@@ -195,6 +197,7 @@ shmem_release_node(Oid database)
 			pg_atomic_write_u64(&node->streams[s].named, 0);
 			pg_atomic_write_u64(&node->streams[s].applied, 0);
 		}
+		node->join.state = JOIN_NONE;
 		memset(node->peers, 0, sizeof(node->peers));
 		for (s = 0; s < REP_MAX_MEMBERS; s++)
 		{

@@ -137,6 +137,37 @@ typedef struct InboxSlot
 
 /* queues to one worker */
 #define MAX_INBOXES 128
+
+typedef enum JoiningState
+{
+	JOIN_NONE = 0,
+	JOIN_RUNNING,
+	JOIN_INTERRUPTED,
+	JOIN_DONE
+} JoiningState;
+
+/*
+ * The join of this database that runs, or ran last; written by the session
+ * that joins. Guarded by NodeShared.lock but for the two counters.
+ */
+typedef struct JoinStatus
+{
+	JoiningState state;
+	int32 pid;
+	char name[NAMEDATALEN]; /* of the node to be */
+	int32 id; /* its node id, 0 before it is admitted */
+	char copy[8];
+	char phase[24];
+	TimestampTz since; /* the phase */
+	char table[2 * NAMEDATALEN + 8]; /* schema-qualified; empty: none */
+	int32 table_number; /* from 1 */
+	int32 tables;
+	pg_atomic_uint64 rows; /* of that table */
+	pg_atomic_uint64 bytes;
+	uint64 table_bytes; /* what it has there, about */
+	uint64 bytes_before; /* what the tables before it had there */
+	uint64 bytes_total; /* what all have */
+} JoinStatus;
 /* to the apply worker, and to the consensus process */
 #define ALL_INBOXES (2 * MAX_INBOXES)
 
@@ -185,6 +216,7 @@ typedef struct NodeShared
 	int32 lock_wait_pid; /* for whom */
 	Oid lock_wait_relation;
 
+	JoinStatus join;
 	PeerStatus peers[REP_MAX_MEMBERS];
 	HeardSlot heard[REP_MAX_MEMBERS];
 	InboxSlot inboxes[ALL_INBOXES];

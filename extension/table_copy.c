@@ -21,12 +21,32 @@
 #include "utils/rls.h"
 #include "utils/snapmgr.h"
 
+#include "debug_point.h"
 #include "table_copy.h"
 
 /* what the server's callback reads from, NULL at its end: it has no argument */
 static Remote *pulling = NULL;
 static const char *piece = NULL;
 static int piece_left = 0;
+static const TableCopy *counting = NULL;
+
+/* One row, as the server sends them; false at the end. */
+static bool
+next_piece(void)
+{
+	DEBUG_POINT("join_row");
+	if (!remote_copy_next(pulling, &piece, &piece_left))
+	{
+		pulling = NULL;
+		piece_left = 0;
+		return false;
+	}
+	if (counting->rows)
+		pg_atomic_fetch_add_u64(counting->rows, 1);
+	if (counting->bytes)
+		pg_atomic_fetch_add_u64(counting->bytes, piece_left);
+	return true;
+}
 
 static int
 pull(void *out, int at_least, int at_most)
@@ -43,12 +63,8 @@ pull(void *out, int at_least, int at_most)
 				break;
 			if (pulling == NULL)
 				break;
-			if (!remote_copy_next(pulling, &piece, &piece_left))
-			{
-				pulling = NULL;
-				piece_left = 0;
+			if (!next_piece())
 				break;
-			}
 		}
 		n = Min(piece_left, at_most - got);
 		memcpy((char *) out + got, piece, n);
@@ -146,6 +162,7 @@ table_copy(Remote *source, const TableCopy *what)
 									   what->binary ? " (FORMAT binary)" : ""));
 	pulling = source;
 	piece_left = 0;
+	counting = what;
 
 	GetUserIdAndSecContext(&user, &context);
 	nest = NewGUCNestLevel();

@@ -17,6 +17,7 @@
 #include "postgres.h"
 
 #include "nodes/pg_list.h"
+#include "port/atomics.h"
 
 #include "remote.h"
 
@@ -27,6 +28,8 @@ typedef struct TableCopy
 	List *columns;     /* names (String), in the order of `from` */
 	bool binary;       /* else text; text columns travel as text only */
 	bool check_rights; /* the caller needs INSERT on the table */
+	pg_atomic_uint64 *rows;  /* counted up as they come; may be NULL */
+	pg_atomic_uint64 *bytes; /* the same */
 } TableCopy;
 
 /* Copies; returns how many rows came. */
