@@ -193,8 +193,12 @@ skew_look(void)
 	{
 		NodeShared *node = shmem_node_at(i);
 
-		if (pg_atomic_read_u32(&node->state) == NODE_OPEN)
-			count_peers(&votes, node, wall_base(), wall);
+		if (pg_atomic_read_u32(&node->state) != NODE_OPEN)
+			continue;
+		count_peers(&votes, node, wall_base(), wall);
+		/* the sender has, if it could start */
+		if (wall_boot_ms() - node->opened_at > START_WAIT_MS)
+			skew_judge(node);
 	}
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	decide(wall, &votes);
