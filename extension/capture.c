@@ -610,6 +610,17 @@ capture_truncate(CatalogRelation *r, TriggerData *data)
 	}
 }
 
+static void
+pg_attribute_noreturn() refuse_local(CatalogRelation *r)
+{
+	ereport(ERROR,
+			(errcode(ERRORS_UNTAGGABLE),
+			 errmsg("cannot write table %s uncaptured: it has strong columns",
+					catalog_qualified_name(r->root)),
+			 errdetail("Who reads them is promised the same on every node."),
+			 errhint("Type: SET LOCAL causaldb.capture = on;")));
+}
+
 void
 capture_rows(Relation rel)
 {
@@ -619,6 +630,8 @@ capture_rows(Relation rel)
 		return;
 	if (guc_capture)
 		begin_capture();
+	else if (r->strong)
+		refuse_local(r);
 	else
 		watch_transaction();
 	log_rows(r, rel, REP_CHANGE_INSERT);
@@ -628,6 +641,8 @@ capture_rows(Relation rel)
 static void
 keep_local(CatalogRelation *r, TriggerEvent event)
 {
+	if (r->strong)
+		refuse_local(r);
 	watch_transaction();
 	if (TRIGGER_FIRED_BY_INSERT(event))
 		maintenance_count(r->root, MAINTENANCE_INSERT);
