@@ -57,8 +57,10 @@ apply_row_change(const Incoming *t, CatalogApply *a, RepChange *c, uint32 ordina
 	w.op.ordinal = ordinal;
 	alive = target_lock_row(w.target, w.key, c->kind == REP_CHANGE_DELETE);
 	unseen_find(t, &w.op, a, w.key, alive && only_adds(&w), &w.unseen);
-	/* what was found may have come to life after the first look */
-	if (!alive && target_lock_row(w.target, w.key, c->kind == REP_CHANGE_DELETE))
+	/* what was found may have come to life after the first look; where nothing
+	 * was, the key's index refuses an INSERT, and the next try finds the row */
+	if (!alive && (w.unseen.n > 0 || c->kind != REP_CHANGE_INSERT) &&
+		target_lock_row(w.target, w.key, c->kind == REP_CHANGE_DELETE))
 	{
 		alive = true;
 		unseen_find(t, &w.op, a, w.key, alive && only_adds(&w), &w.unseen);

@@ -20,12 +20,35 @@
 #include "identity.h"
 #include "store.h"
 
-static bool any_graves = true; /* until a look says otherwise */
+/* The worker alone writes graves, so it knows whether there may be one. */
+static enum
+{
+	GRAVES_UNKNOWN,
+	GRAVES_NONE,
+	GRAVES_SOME
+} graves_are = GRAVES_UNKNOWN;
 
 void
 grave_init(void)
 {
-	any_graves = true;
+	graves_are = GRAVES_UNKNOWN;
+}
+
+/*
+ * Looks once whether there is any grave at all. No row that is written now
+ * can have been taken out before that: whatever takes one out looks first.
+ */
+static void
+look_for_any(void)
+{
+	Relation graves = table_open(identity_table("grave"), RowExclusiveLock);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TableScanDesc scan = table_beginscan(graves, snapshot, 0, NULL);
+
+	graves_are = HeapTupleIsValid(heap_getnext(scan, ForwardScanDirection)) ? GRAVES_SOME : GRAVES_NONE;
+	table_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(graves, NoLock);
 }
 
 RowImage *
@@ -81,7 +104,9 @@ look(CatalogRelation *rel, uint64 hash, const Datum *key, int natts, uint64 *mar
 	RowImage *found = NULL;
 	List *indexes;
 
-	if (!any_graves)
+	if (graves_are == GRAVES_UNKNOWN)
+		look_for_any();
+	if (graves_are == GRAVES_NONE)
 		return NULL;
 	graves = table_open(identity_table("grave"), RowExclusiveLock);
 	indexes = RelationGetIndexList(graves);
@@ -181,7 +206,7 @@ grave_put(CatalogRelation *rel, uint64 hash, const Datum *key, const RowImage *i
 	graves = table_open(identity_table("grave"), RowExclusiveLock);
 	store_insert(graves, values, nulls);
 	table_close(graves, RowExclusiveLock);
-	any_graves = true;
+	graves_are = GRAVES_SOME;
 	CommandCounterIncrement();
 }
 
@@ -193,7 +218,7 @@ grave_forget(uint64 below)
 	HeapTuple tuple;
 	bool left = false;
 
-	if (!any_graves)
+	if (graves_are == GRAVES_NONE)
 		return;
 	graves = table_open(identity_table("grave"), RowExclusiveLock);
 	scan = table_beginscan(graves, GetActiveSnapshot(), 0, NULL);
@@ -210,5 +235,5 @@ grave_forget(uint64 below)
 	}
 	table_endscan(scan);
 	table_close(graves, RowExclusiveLock);
-	any_graves = left;
+	graves_are = left ? GRAVES_SOME : GRAVES_NONE;
 }

@@ -106,7 +106,10 @@ close_target(Target *t)
 
 		ExecCloseIndices(leaf->info);
 		if (leaf->key_index)
+		{
+			index_endscan(leaf->scan);
 			index_close(leaf->key_index, NoLock);
+		}
 		if (t->route)
 			table_close(leaf->rel, NoLock);
 	}
@@ -181,7 +184,11 @@ add_leaf(Target *t, Relation rel, ResultRelInfo *info)
 	leaf->rel = rel;
 	leaf->info = info;
 	if (OidIsValid(key))
+	{
 		leaf->key_index = index_open(key, RowExclusiveLock);
+		InitDirtySnapshot(leaf->dirty);
+		leaf->scan = compat_index_beginscan(rel, leaf->key_index, &leaf->dirty, t->tagged->key.ncolumns);
+	}
 	leaf->fires = fires_on_replica(rel);
 	if (!leaf->fires)
 		info->ri_TrigDesc = NULL;
@@ -455,20 +462,20 @@ leaf_of_key(Target *t, const Datum *key)
 static bool
 try_lock_row(Leaf *leaf, ScanKey skey, int nkeys, LockTupleMode mode, bool *found)
 {
-	SnapshotData dirty;
-	IndexScanDesc scan;
 	TransactionId wait_for = InvalidTransactionId;
+	/* the scan may keep a list of dead entries from one look to the next */
+	MemoryContext old = MemoryContextSwitchTo(group_context);
 
-	InitDirtySnapshot(dirty);
-	scan = compat_index_beginscan(leaf->rel, leaf->key_index, &dirty, nkeys);
-	index_rescan(scan, skey, nkeys, NULL, 0);
-	*found = index_getnext_slot(scan, ForwardScanDirection, leaf->found);
+	index_rescan(leaf->scan, skey, nkeys, NULL, 0);
+	*found = index_getnext_slot(leaf->scan, ForwardScanDirection, leaf->found);
 	if (*found)
 	{
-		wait_for = TransactionIdIsValid(dirty.xmin) ? dirty.xmin : dirty.xmax;
+		wait_for = TransactionIdIsValid(leaf->dirty.xmin) ? leaf->dirty.xmin : leaf->dirty.xmax;
 		ExecMaterializeSlot(leaf->found);
 	}
-	index_endscan(scan);
+	/* lets go of the pages */
+	index_rescan(leaf->scan, NULL, nkeys, NULL, 0);
+	MemoryContextSwitchTo(old);
 
 	if (!*found)
 		return true;

@@ -38,6 +38,8 @@ typedef struct Leaf
 {
 	Relation rel;
 	Relation key_index; /* NULL: append-only */
+	IndexScanDesc scan; /* of key_index; holds no page between looks */
+	SnapshotData dirty; /* the scan's */
 	ResultRelInfo *info;
 	bool fires; /* user triggers may fire */
 	TupleTableSlot *found; /* the row as it stands, in the leaf's form */

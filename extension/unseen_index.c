@@ -442,17 +442,13 @@ remember_truncates(void)
 static bool
 has_pending(void)
 {
-	int n = clock_slots();
-	int i;
+	BackendSlot *slot = shmem_slot_at(0);
+	BackendSlot *end = slot + clock_slots();
 
 	pg_memory_barrier();
-	for (i = 0; i < n; i++)
-	{
-		BackendSlot *slot = shmem_slot_at(i);
-
+	for (; slot < end; slot++)
 		if (pg_atomic_read_u64(&slot->pending) != NO_PENDING && slot->database == node->database)
 			return true;
-	}
 	return false;
 }
 
