@@ -4,7 +4,9 @@
  *
  * Order of work on one row: lock it, then look for what the transaction has
  * not seen (DESIGN: lock first, then look), then let replicator/merge.c decide,
- * then write. Where it has seen everything, the decision is trivial.
+ * then write. Where it has seen everything, the decision is trivial. An INSERT
+ * is tried first: its index entry is a lock as good, and there is nothing else
+ * to be found as a rule.
  */
 #include "postgres.h"
 
@@ -55,6 +57,8 @@ apply_row_change(const Incoming *t, CatalogApply *a, RepChange *c, uint32 ordina
 	apply_work_set_key(&w);
 	apply_work_set_fields(&w);
 	w.op.ordinal = ordinal;
+	if (c->kind == REP_CHANGE_INSERT && apply_work_insert_first(&w))
+		return;
 	alive = target_lock_row(w.target, w.key, c->kind == REP_CHANGE_DELETE);
 	unseen_find(t, &w.op, a, w.key, alive && only_adds(&w), &w.unseen);
 	/* what was found may have come to life after the first look; where nothing

@@ -570,8 +570,8 @@ write_fields(Work *w, TupleTableSlot *slot)
 	}
 }
 
-void
-apply_work_insert(Work *w)
+static void
+make_row(Work *w)
 {
 	RowImage *image = empty_image(w);
 	int i;
@@ -581,7 +581,30 @@ apply_work_insert(Work *w)
 	target_new_row(w->target, image->present);
 	store_image(w->target, image);
 	write_fields(w, w->target->fresh);
+}
+
+void
+apply_work_insert(Work *w)
+{
+	make_row(w);
 	target_insert(w->target);
+}
+
+bool
+apply_work_insert_first(Work *w)
+{
+	make_row(w);
+	if (!target_insert_first(w->target))
+		return false;
+	unseen_find(w->t, &w->op, w->a, w->key, false, &w->unseen);
+	if (w->unseen.n > 0 || w->unseen.voided)
+	{
+		target_undo_insert(w->target);
+		return false;
+	}
+	target_keep_insert(w->target);
+	grave_drop(w->target->tagged, w->key_hash, w->key);
+	return true;
 }
 
 /* The found row has the values that the incoming delete logged. */

@@ -38,6 +38,15 @@
 	RelationSetNewRelfilenode(rel, (rel)->rd_rel->relpersistence)
 #endif
 
+/* Index entries of an inserted row; *conflict if a unique index has its key. */
+#if PG_VERSION_NUM >= 160000
+#define compat_insert_index_entries(info, slot, estate, conflict)              \
+	ExecInsertIndexTuples(info, slot, estate, false, true, conflict, NIL, false)
+#else
+#define compat_insert_index_entries(info, slot, estate, conflict)              \
+	ExecInsertIndexTuples(info, slot, estate, false, true, conflict, NIL)
+#endif
+
 #if PG_VERSION_NUM >= 170000
 #define compat_reindex_relation(relid, flags, params)                          \
 	reindex_relation(NULL, relid, flags, params)

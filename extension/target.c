@@ -48,6 +48,8 @@ static bool hidden = false;
 static TimestampTz alone_since;
 static int hold_before_look_ms = HOLD_BEFORE_LOOK_MS;
 static TransactionId blocker = InvalidTransactionId;
+static bool undone = false; /* the group has undone an insert */
+static bool insert_last = false; /* until a group has ended */
 
 void
 target_init(NodeShared *n, int clients_deadlock_timeout_ms)
@@ -64,6 +66,7 @@ target_begin_group(void)
 
 	targets = hash_create("causaldb targets", 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	alone = false;
+	undone = false;
 }
 
 void
@@ -88,10 +91,14 @@ void
 target_close_all(void)
 {
 	bool was_alone = alone;
+	bool was_undone = undone;
+	bool was_last = insert_last;
 
 	target_end_group();
 	target_begin_group();
 	alone = was_alone;
+	undone = was_undone;
+	insert_last = was_last;
 }
 
 static void
@@ -129,6 +136,7 @@ target_end_group(void)
 	while ((t = hash_seq_search(&seq)) != NULL)
 		close_target(t);
 	targets = NULL;
+	insert_last = false;
 	MemoryContextReset(group_context);
 }
 
@@ -174,6 +182,20 @@ fires_on_replica(Relation rel)
 	return false;
 }
 
+/* Its rows may be inserted before anything is known of their keys. */
+static bool
+takes_any(const Leaf *leaf)
+{
+	TupleConstr *constr = RelationGetDescr(leaf->rel)->constr;
+
+	if (leaf->key_index == NULL || leaf->fires || (constr && constr->has_generated_stored))
+		return false;
+	for (int i = 0; i < leaf->info->ri_NumIndices; i++)
+		if (leaf->info->ri_IndexRelationInfo[i]->ii_ExclusionOps)
+			return false;
+	return true;
+}
+
 /* Makes a leaf of an open table, in memory of the group. */
 static Leaf *
 add_leaf(Target *t, Relation rel, ResultRelInfo *info)
@@ -194,6 +216,7 @@ add_leaf(Target *t, Relation rel, ResultRelInfo *info)
 		info->ri_TrigDesc = NULL;
 	t->estate->es_opened_result_relations = lappend(t->estate->es_opened_result_relations, info);
 	ExecOpenIndices(info, false);
+	leaf->takes_any = takes_any(leaf);
 	leaf->found = table_slot_create(rel, &t->estate->es_tupleTable);
 	t->leaves = lappend(t->leaves, leaf);
 	return leaf;
@@ -350,7 +373,9 @@ before_wait(Relation rel, TransactionId xid)
 	bool long_held = alone && TimestampDifferenceExceeds(alone_since, wall_timer(), hold_before_look_ms);
 
 	blocker = xid;
-	if (!alone || (long_held && have_waiters()))
+	if (undone)
+		insert_last = true;
+	if (!alone || undone || (long_held && have_waiters()))
 		ereport(ERROR, (errcode(TARGET_YIELD), errmsg("apply makes room for a local transaction")));
 	show_wait(rel, xid);
 }
@@ -637,6 +662,44 @@ write_row(Target *t, Write what)
 	if (leaf->fires)
 		AfterTriggerEndQuery(t->estate);
 	CommandCounterIncrement();
+}
+
+bool
+target_insert_first(Target *t)
+{
+	Leaf *leaf = t->leaf;
+	bool conflict = false;
+
+	if (t->route || insert_last || !leaf->takes_any)
+		return false;
+	t->estate->es_output_cid = GetCurrentCommandId(true);
+	t->estate->es_snapshot = GetActiveSnapshot();
+	ExecStoreVirtualTuple(t->fresh);
+	simple_table_tuple_insert(leaf->rel, t->fresh);
+	list_free(compat_insert_index_entries(leaf->info, t->fresh, t->estate, &conflict));
+	CommandCounterIncrement();
+	if (conflict)
+		target_undo_insert(t);
+	return !conflict;
+}
+
+void
+target_undo_insert(Target *t)
+{
+	undone = true;
+	simple_table_tuple_delete(t->leaf->rel, &t->fresh->tts_tid, GetActiveSnapshot());
+	CommandCounterIncrement();
+}
+
+void
+target_keep_insert(Target *t)
+{
+	Relation rel = t->leaf->rel;
+
+	if (RelationGetDescr(rel)->constr)
+		ExecConstraints(t->leaf->info, t->fresh, t->estate);
+	if (rel->rd_rel->relispartition)
+		ExecPartitionCheck(t->leaf->info, t->fresh, t->estate, true);
 }
 
 void

@@ -42,6 +42,7 @@ typedef struct Leaf
 	SnapshotData dirty; /* the scan's */
 	ResultRelInfo *info;
 	bool fires; /* user triggers may fire */
+	bool takes_any; /* see target_insert_first */
 	TupleTableSlot *found; /* the row as it stands, in the leaf's form */
 	TupleTableSlot *fresh; /* room for the row to write in the leaf's form */
 	TupleConversionMap *to_root; /* NULL: the forms are the same */
@@ -100,6 +101,17 @@ extern bool target_wrote_found(Target *t);
 /* t->fresh becomes a copy of t->found. */
 extern void target_copy_row(Target *t);
 extern void target_insert(Target *t);
+/*
+ * Inserts t->fresh although nobody has looked for its key. True: no unique
+ * index knew it, and now no other transaction can insert it; the caller looks
+ * for concurrent operations and then says keep or undo. False: nothing is
+ * left of it, or was not tried; the caller goes the usual way. A group that
+ * has undone an insert never waits (its dead row would make others wait for
+ * it whom it may be waiting for): it gives up, and the next one does not try.
+ */
+extern bool target_insert_first(Target *t);
+extern void target_undo_insert(Target *t);
+extern void target_keep_insert(Target *t);
 extern void target_update(Target *t);
 extern void target_delete(Target *t);
 

@@ -25,7 +25,7 @@ static int group_streams;
 
 /* what the transaction that is being applied has done, not logged yet */
 static RepStamp current;
-static List *current_inserts; /* hashes of table and key */
+static List *current_inserts; /* Inserted; only where something is truncated */
 static List *current_truncates; /* Truncate */
 static MemoryContext current_context = NULL;
 
@@ -34,6 +34,12 @@ typedef struct Truncate
 	Oid relid;
 	RepOp op;
 } Truncate;
+
+typedef struct Inserted
+{
+	uint64 hash; /* of table and key */
+	uint32 ordinal;
+} Inserted;
 
 void
 unseen_init(NodeShared *n, bool player)
@@ -261,24 +267,30 @@ see_current(const Incoming *t)
 }
 
 static void
-note_insert(uint64 hash)
+note_insert(uint64 hash, uint32 ordinal)
 {
 	MemoryContext old = MemoryContextSwitchTo(current_context);
-	uint64 *copy = palloc(sizeof(uint64));
+	Inserted *copy = palloc(sizeof(Inserted));
 
-	*copy = hash;
+	copy->hash = hash;
+	copy->ordinal = ordinal;
 	current_inserts = lappend(current_inserts, copy);
 	MemoryContextSwitchTo(old);
 }
 
+/* Before that change of it: changes are looked at more than once. */
 static bool
-inserted_by_current(uint64 hash)
+inserted_by_current(uint64 hash, uint32 before)
 {
 	ListCell *lc;
 
 	foreach (lc, current_inserts)
-		if (*(uint64 *) lfirst(lc) == hash)
+	{
+		const Inserted *inserted = lfirst(lc);
+
+		if (inserted->hash == hash && inserted->ordinal < before)
 			return true;
+	}
 	return false;
 }
 
@@ -392,9 +404,9 @@ unseen_find(const Incoming *t, const RepOp *op, CatalogApply *apply, const Datum
 	collect_places(&k, &places);
 	if (truncate_ops != NIL)
 	{
-		out->voided = is_undone(truncate_ops, op, out, inserted_by_current(out->hash));
+		out->voided = is_undone(truncate_ops, op, out, inserted_by_current(out->hash, op->ordinal));
 		if (op->kind == REP_OP_INSERT)
-			note_insert(out->hash);
+			note_insert(out->hash, op->ordinal);
 	}
 	if (truncate_ops != NIL)
 		filter(t, truncate_ops, out);
