@@ -641,7 +641,10 @@ end_of_commit(void)
 	pg_atomic_fetch_add_u64(&node->commits, 1);
 	pg_write_barrier();
 	end_pending();
-	shmem_wake_sender(node);
+	/* the sender says that a link is up before it looks what there is to send */
+	pg_memory_barrier();
+	if (pg_atomic_read_u32(&node->links_up) > 0)
+		shmem_wake_sender(node);
 	if (pg_atomic_read_u32(&node->strong.want_held))
 		shmem_wake_consensus(node);
 }

@@ -558,6 +558,20 @@ tend_link(Peer *peer)
 		peer_link_fail(&peer->link, "the peer did not answer in time");
 }
 
+/* From here on commits wake us, if there is anybody to send to. */
+static void
+tell_links(void)
+{
+	uint32 up = 0;
+	int i;
+
+	for (i = 0; i < npeers; i++)
+		if (peers[i]->link.state == LINK_UP)
+			up++;
+	pg_atomic_write_u32(&node->links_up, up);
+	pg_memory_barrier();
+}
+
 static void
 wait_for_something(void)
 {
@@ -660,6 +674,7 @@ causaldb_sender_main(Datum database)
 			load_peers();
 		for (i = 0; i < npeers; i++)
 			tend_link(peers[i]);
+		tell_links();
 		move_acks();
 		ship_all();
 		watchdog_look(node);

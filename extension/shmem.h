@@ -195,6 +195,8 @@ typedef struct NodeShared
 	pg_atomic_uint64 commits; /* local commits that logged something */
 	pg_atomic_uint64 last_unique; /* see clock_unique */
 
+	pg_atomic_uint32 links_up; /* of the sender; without any, commits wake nobody */
+
 	pg_atomic_uint32 nstreams;
 	pg_atomic_uint32 stream_turn; /* odd while slots change their streams */
 	StreamSlot streams[REP_MAX_STREAMS];
