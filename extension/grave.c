@@ -18,9 +18,11 @@
 #include "errors.h"
 #include "grave.h"
 #include "identity.h"
+#include "shmem.h"
 #include "store.h"
 
-/* The worker alone writes graves, so it knows whether there may be one. */
+/* What this process has found. Nobody has to look where there were none at its
+ * start, and no process has written one since the server's. */
 static enum
 {
 	GRAVES_UNKNOWN,
@@ -32,6 +34,12 @@ void
 grave_init(void)
 {
 	graves_are = GRAVES_UNKNOWN;
+}
+
+static bool
+some_since(void)
+{
+	return pg_atomic_read_u32(&shmem_node()->graves) > 0;
 }
 
 /*
@@ -49,6 +57,14 @@ look_for_any(void)
 	table_endscan(scan);
 	UnregisterSnapshot(snapshot);
 	table_close(graves, NoLock);
+}
+
+static bool
+may_have_any(void)
+{
+	if (graves_are == GRAVES_UNKNOWN)
+		look_for_any();
+	return graves_are == GRAVES_SOME || some_since();
 }
 
 RowImage *
@@ -104,9 +120,7 @@ look(CatalogRelation *rel, uint64 hash, const Datum *key, int natts, uint64 *mar
 	RowImage *found = NULL;
 	List *indexes;
 
-	if (graves_are == GRAVES_UNKNOWN)
-		look_for_any();
-	if (graves_are == GRAVES_NONE)
+	if (!may_have_any())
 		return NULL;
 	graves = table_open(identity_table("grave"), RowExclusiveLock);
 	indexes = RelationGetIndexList(graves);
@@ -165,7 +179,7 @@ grave_drop_table(Oid relid)
 	HeapTuple tuple;
 	List *indexes;
 
-	if (!any_graves)
+	if (!may_have_any())
 		return;
 	graves = table_open(identity_table("grave"), RowExclusiveLock);
 	indexes = RelationGetIndexList(graves);
@@ -187,6 +201,7 @@ grave_put(CatalogRelation *rel, uint64 hash, const Datum *key, const RowImage *i
 	bool nulls[5] = {false, false, false, false, false};
 	int i;
 
+	pg_atomic_write_u32(&shmem_node()->graves, 1);
 	grave_drop(rel, hash, key);
 	catalog_store_descriptor(rel);
 	initStringInfo(&bytes);
@@ -218,7 +233,7 @@ grave_forget(uint64 below)
 	HeapTuple tuple;
 	bool left = false;
 
-	if (graves_are == GRAVES_NONE)
+	if (graves_are == GRAVES_NONE && !some_since())
 		return;
 	graves = table_open(identity_table("grave"), RowExclusiveLock);
 	scan = table_beginscan(graves, GetActiveSnapshot(), 0, NULL);

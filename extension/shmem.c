@@ -117,6 +117,7 @@ startup(void)
 			pg_atomic_init_u64(&node->last_position, 0);
 			pg_atomic_init_u64(&node->commits, 0);
 			pg_atomic_init_u32(&node->links_up, 0);
+			pg_atomic_init_u32(&node->graves, 0);
 			pg_atomic_init_u64(&node->last_unique, 0);
 			pg_atomic_init_u32(&node->nstreams, 0);
 			pg_atomic_init_u32(&node->stream_turn, 0);

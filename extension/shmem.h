@@ -195,6 +195,7 @@ typedef struct NodeShared
 	pg_atomic_uint64 commits; /* local commits that logged something */
 	pg_atomic_uint64 last_unique; /* see clock_unique */
 
+	pg_atomic_uint32 graves; /* 1: some process has written one */
 	pg_atomic_uint32 links_up; /* of the sender; without any, commits wake nobody */
 
 	pg_atomic_uint32 nstreams;
