@@ -130,6 +130,7 @@ CREATE TABLE causaldb.strong_state (
 	term		int8 NOT NULL DEFAULT 0,
 	vote		int4 NOT NULL DEFAULT 0,
 	starts		int8 NOT NULL DEFAULT 1,
+	installing	int8 NOT NULL DEFAULT -1,
 	base		bytea NOT NULL
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE causaldb.strong_state IS 'term and vote of this node in the strong log, and the state that its first entry follows';

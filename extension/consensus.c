@@ -38,6 +38,7 @@
 #include "inbox.h"
 #include "step_aside.h"
 #include "streams.h"
+#include "strong_block.h"
 #include "wall.h"
 
 /* pace of heartbeats without and with strong columns in the cluster */
@@ -286,6 +287,9 @@ one_round(void)
 	{
 		ticked = now;
 		tell_applied();
+		strong_block_look(node);
+		consensus_engine_compact(BREAK("compact_all"));
+		consensus_engine_tend_install();
 		tend_members();
 		/* old proposals and given-up readers are looked for */
 		pg_atomic_write_u32(&strong->wanted, 1);

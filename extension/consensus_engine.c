@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "lib/stringinfo.h"
 #include "nodes/pg_list.h"
 #include "utils/memutils.h"
@@ -24,10 +25,20 @@
 #include "guc.h"
 #include "store.h"
 #include "streams.h"
+#include "strong_turn.h"
 #include "wall.h"
 
 /* tickets of one start: more than a process asks in its life */
 #define TICKET_BITS 40
+
+/* the engine's log is compacted from this on, and whatever a member that is
+ * behind would like from that on */
+#define TIGHT_PERCENT 25
+#define FULL_PERCENT 60
+/* the stamps of proposals under way are above those of what goes */
+#define KEEP_MS 60000
+/* entries below the base that stay in the table, for members that are behind */
+#define KEEP_ROWS 100000
 
 /* a message or a commit that waits for a persist */
 typedef struct Deferred
@@ -47,6 +58,9 @@ static List *deferred = NIL;  /* of Deferred, in order */
 static MemoryContext context; /* of what is deferred */
 static MemoryContext message_context; /* of one message */
 static bool leader_news = false;
+static RepRaftBase installing; /* its arrays are in install_context */
+static MemoryContext install_context;
+static uint32 install_node = 0; /* 0: nothing is being installed */
 
 const RepRaft *
 consensus_engine(void)
@@ -140,6 +154,8 @@ consensus_engine_start(NodeShared *n)
 									ALLOCSET_DEFAULT_SIZES);
 	message_context = AllocSetContextCreate(
 		TopMemoryContext, "causaldb message", ALLOCSET_DEFAULT_SIZES);
+	install_context = AllocSetContextCreate(
+		TopMemoryContext, "causaldb install", ALLOCSET_SMALL_SIZES);
 	consensus_payload_init();
 	consensus_store_init();
 	MemoryContextSwitchTo(TopMemoryContext);
@@ -160,7 +176,9 @@ consensus_engine_start(NodeShared *n)
 	consensus_store_restore(raft, state.base.index);
 
 	applied = applied_in_tables(state.base.index);
-	if (!rep_raft_start(raft, consensus_engine_now_ms(), applied))
+	if (!rep_raft_start(raft, consensus_engine_now_ms(),
+						state.installing ? Min(applied, state.install_from)
+										 : applied))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("this node's strong log does not reach what its tables show"),
@@ -333,6 +351,69 @@ winner_of(const RepRaftAction *a)
 	return e == NULL ? 0 : e->stamp.stream.node;
 }
 
+/*
+ * The leader's log begins above our end. Its table still has what is between:
+ * the player fetches and plays that, and then our log may begin at the base.
+ */
+static void
+act_install(const RepRaftAction *a)
+{
+	StrongShared *strong = &node->strong;
+
+	MemoryContextReset(install_context);
+	installing = *a->base;
+	installing.members = MemoryContextAlloc(
+		install_context, sizeof(RepRaftMember) * (a->base->nmembers + 1));
+	memcpy((void *) installing.members, a->base->members,
+		   sizeof(RepRaftMember) * a->base->nmembers);
+	installing.horizon = MemoryContextAlloc(
+		install_context, sizeof(RepVersion) * (a->base->nhorizon + 1));
+	if (a->base->nhorizon > 0)
+		memcpy((void *) installing.horizon, a->base->horizon,
+			   sizeof(RepVersion) * a->base->nhorizon);
+	consensus_store_installing(pg_atomic_read_u64(&strong->applied));
+	pg_atomic_write_u32(&strong->used, 1);
+	ereport(LOG, (errmsg("causaldb: fetching the strong log up to " UINT64_FORMAT " from node %u",
+						 a->index, a->node)));
+	/* once that is durable the player may begin: see tend_install */
+	install_node = a->node;
+}
+
+void
+consensus_engine_tend_install(void)
+{
+	StrongShared *strong = &node->strong;
+	RepRaftEvent ev = { .type = REP_EV_INSTALLED, .base = &installing };
+	XLogRecPtr lsn;
+
+	if (install_node == 0 || consensus_store_open_batch())
+		return;
+	if (strong->install_from != install_node ||
+		strong->install_to != installing.index)
+	{
+		LWLockAcquire(&strong->lock, LW_EXCLUSIVE);
+		strong->install_from = install_node;
+		strong->install_to = installing.index;
+		LWLockRelease(&strong->lock);
+		shmem_wake_supervisor();
+		strong_turn_wake(node);
+	}
+	if (pg_atomic_read_u64(&strong->applied) < installing.index)
+		return;
+	pg_memory_barrier();
+	lsn = (XLogRecPtr) pg_atomic_read_u64(&node->last_commit_lsn);
+	if (lsn != InvalidXLogRecPtr)
+		XLogFlush(lsn);
+	install_node = 0;
+	LWLockAcquire(&strong->lock, LW_EXCLUSIVE);
+	strong->install_from = 0;
+	LWLockRelease(&strong->lock);
+	consensus_engine_step(&ev, true);
+	consensus_engine_settle();
+	consensus_desk_commit(Max(installing.index,
+							  pg_atomic_read_u64(&strong->commit)));
+}
+
 static void
 act(const RepRaftAction *a)
 {
@@ -374,6 +455,8 @@ act(const RepRaftAction *a)
 									 a->node, a->term)));
 			break;
 		case REP_ACT_INSTALL:
+			act_install(a);
+			break;
 		case REP_ACT_CHANGE_DONE:
 			break;
 	}
@@ -412,6 +495,70 @@ consensus_engine_settle(void)
 		consensus_engine_step(&ev, false);
 	}
 	consensus_payload_durable(pg_atomic_read_u64(&node->strong.commit));
+}
+
+/* ------------------------------------------------------------ compaction */
+
+/* As far as every member whose match is known has the log; a leader's view. */
+static uint64
+matched_by_all(const RepRaftStatus *s)
+{
+	uint64 least = s->commit;
+
+	for (uint32 i = 0; i < s->nmembers; i++)
+	{
+		uint64 match;
+		uint64 applied;
+
+		if (rep_raft_peer(raft, s->members[i].node, &match, &applied))
+			least = Min(least, match);
+	}
+	return least;
+}
+
+/* The newest entry up to `most` that is older than KEEP_MS, or 0. */
+static uint64
+old_enough(const RepRaftStatus *s, uint64 most)
+{
+	uint64 now = wall_ms();
+
+	for (uint64 i = most; i >= s->first; i--)
+	{
+		const RepRaftEntry *e = rep_raft_entry_at(raft, i);
+
+		if (e == NULL)
+			break;
+		if (e->stamp.hlc != 0 &&
+			rep_hlc_to_ms(e->stamp.hlc) + KEEP_MS < now)
+			return i;
+	}
+	return 0;
+}
+
+void
+consensus_engine_compact(bool force)
+{
+	RepRaftEvent ev = { .type = REP_EV_COMPACT };
+	RepRaftStatus s;
+
+	rep_raft_status(raft, &s);
+	if (s.applied < s.first || (s.log_used < TIGHT_PERCENT && !force))
+		return;
+	ev.index = s.applied;
+	/* a member that is behind costs room, up to a point */
+	if (s.log_used < FULL_PERCENT && !force)
+	{
+		ev.index = Min(ev.index, matched_by_all(&s));
+		ev.index = old_enough(&s, ev.index);
+	}
+	/* half of it at a time, so that the next one comes late */
+	if (!force)
+		ev.index = Min(ev.index, s.first + (s.last - s.first) / 2);
+	if (ev.index < s.first)
+		return;
+	consensus_engine_step(&ev, true);
+	if (ev.index > KEEP_ROWS)
+		consensus_store_forget(ev.index - KEEP_ROWS);
 }
 
 /* ------------------------------------------------------------ receiving */

@@ -26,6 +26,13 @@ extern void consensus_engine_take(const void *bytes, size_t len);
 extern void consensus_engine_settle(void);
 extern const RepRaft *consensus_engine(void);
 extern uint64 consensus_engine_now_ms(void);
+/* What is being installed has arrived? Call at every tick. */
+extern void consensus_engine_tend_install(void);
+/*
+ * Lets go of what the engine need not remember any more. `force`, for tests:
+ * all that is applied.
+ */
+extern void consensus_engine_compact(bool force);
 /* Time between heartbeats from now on. */
 extern void consensus_engine_set_heartbeat(uint32 ms);
 /* The leader changed since the last call. */

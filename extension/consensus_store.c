@@ -168,11 +168,13 @@ consensus_store_open(uint32 founder, ConsensusState *state)
 	run(&plan,
 		"INSERT INTO causaldb.strong_state AS s (base) VALUES ($1) "
 		"ON CONFLICT (singleton) DO UPDATE SET starts = s.starts + 1 "
-		"RETURNING term, vote, starts, base",
+		"RETURNING term, vote, starts, base, installing",
 		1, types, values, false);
 	state->term = (uint64) DatumGetInt64(column(0, 1));
 	state->vote = (uint32) DatumGetInt32(column(0, 2));
 	state->starts = (uint64) DatumGetInt64(column(0, 3));
+	state->install_from = (uint64) DatumGetInt64(column(0, 5));
+	state->installing = (int64) state->install_from >= 0;
 	MemoryContextSwitchTo(caller);
 	decode_base(column(0, 4), &state->base);
 	SPI_finish();
@@ -312,13 +314,31 @@ consensus_store_base(const RepRaftBase *base, bool install)
 	need_batch();
 	if (install)
 	{
-		consensus_store_cut(base->index + 1);
+		/* what is below the base may never have been committed */
+		consensus_store_cut(0);
 		stored_last = base->index;
 	}
 	SPI_connect();
 	values[0] = encoded(encode_base, base);
-	run(&plan, "UPDATE causaldb.strong_state SET base = $1", 1, types, values,
-		false);
+	run(&plan, "UPDATE causaldb.strong_state SET base = $1, installing = -1",
+		1, types, values, false);
+	SPI_finish();
+}
+
+void
+consensus_store_installing(uint64 from)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid types[1] = { INT8OID };
+	Datum values[1] = { Int64GetDatum((int64) from) };
+
+	need_batch();
+	SPI_connect();
+	/* the first try is the one that counts */
+	run(&plan,
+		"UPDATE causaldb.strong_state SET installing = $1 "
+		"WHERE installing < 0",
+		1, types, values, false);
 	SPI_finish();
 }
 

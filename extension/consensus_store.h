@@ -25,6 +25,8 @@ typedef struct ConsensusState
 	uint32 vote;
 	uint64 starts; /* of the consensus process, this one included */
 	RepRaftBase base;
+	bool installing; /* tables may show more than the log has */
+	uint64 install_from; /* where they and the log agreed when that began */
 } ConsensusState;
 
 /* Settings of this process that durability rests on. */
@@ -50,6 +52,8 @@ extern void consensus_store_cut(uint64 index);
 extern void consensus_store_entry(const RepRaftEntry *e, const void *payload);
 /* `install`: nothing of the old log remains. */
 extern void consensus_store_base(const RepRaftBase *base, bool install);
+/* Entries above the log's are about to be applied; it stands at `from`. */
+extern void consensus_store_installing(uint64 from);
 /* Something was given since the last commit. */
 extern bool consensus_store_open_batch(void);
 /* It is durable when this returns. */

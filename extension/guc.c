@@ -21,6 +21,7 @@ int guc_heartbeat_interval = 200;
 int guc_apply_group = 200;
 int guc_stall_retry_max = 10000;
 int guc_strong_timeout = 10000;
+int guc_apply_lock_timeout = 1000;
 int guc_max_databases = 8;
 bool guc_capture = true;
 int guc_server_identity = SERVER_IDENTITY_SUPERUSER;
@@ -87,6 +88,10 @@ guc_init(void)
 	DefineCustomIntVariable("causaldb.stall_retry_max",
 							"Longest pause between two tries of a transaction that cannot be applied.",
 							NULL, &guc_stall_retry_max, 10000, 10, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("causaldb.apply_lock_timeout",
+							"How long a local transaction may hold up the strong log by its locks before it is aborted.",
+							NULL, &guc_apply_lock_timeout, 1000, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("causaldb.strong_timeout",
 							"How long a strong statement waits for the leader and a majority.",

@@ -12,6 +12,7 @@ extern int guc_relay_delay; /* ms a peer stands still before we relay */
 extern int guc_heartbeat_interval; /* ms between frames on an idle link */
 extern int guc_apply_group; /* transactions in one local commit at most */
 extern int guc_stall_retry_max; /* ms between retries at most */
+extern int guc_apply_lock_timeout; /* ms a client may hold up the strong log */
 extern int guc_strong_timeout; /* ms a strong statement waits for the cluster */
 extern bool guc_capture; /* off: writes of tagged tables stay on this node */
 /* whose connection strings may use the server's own identity: see dsn.h */

@@ -29,6 +29,7 @@
 #include "storage/proc.h"
 #include "storage/procarray.h"
 #include "tcop/tcopprot.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -45,7 +46,9 @@
 #include "debug_point.h"
 #include "errors.h"
 #include "grave.h"
+#include "member.h"
 #include "omission.h"
+#include "remote.h"
 #include "stall.h"
 #include "step_aside.h"
 #include "streams.h"
@@ -61,6 +64,8 @@
 #define LAST_RETRY_MS 5000
 #define UNIQUE_RETRIES 5
 #define FORGET_MS 10000
+#define FETCH_TIMEOUT_MS 10000
+#define FETCH_ROWS 200
 
 /* what to do about the next entry */
 typedef enum Step
@@ -129,6 +134,96 @@ decode(uint64 index, bytea *entry_bytes, bytea *payload)
 		!rep_strong_set_decode(VARDATA_ANY(payload),
 							   VARSIZE_ANY_EXHDR(payload), &set))
 		malformed(index);
+}
+
+/* What was fetched of the log of another node: entries that ours lacks. */
+typedef struct Fetched
+{
+	uint64 index;
+	bytea *bytes[2];
+} Fetched;
+
+static Fetched *fetched = NULL; /* fetch_context */
+static int nfetched = 0;
+static MemoryContext fetch_context;
+
+static bytea *
+from_hex(const char *hex)
+{
+	size_t len = strlen(hex) / 2;
+	bytea *out = palloc(VARHDRSZ + len);
+
+	SET_VARSIZE(out, VARHDRSZ + len);
+	hex_decode(hex, len * 2, VARDATA(out));
+	return out;
+}
+
+/* Asks the node for the entries from index on. */
+static void
+fetch(uint32 from, uint64 index, uint64 upto)
+{
+	const char *params[2] = { psprintf(UINT64_FORMAT, index),
+							  psprintf(UINT64_FORMAT, upto) };
+	Member *m = member_by_id((int32) from);
+	Remote *remote;
+	RemoteRows *rows;
+
+	if (m == NULL)
+		elog(ERROR, "causaldb: node %u is to give its log but is not known", from);
+	remote = remote_connect(member_dsn(m), psprintf("node %s", m->name), FETCH_TIMEOUT_MS);
+	rows = remote_query(remote,
+						"SELECT index, pg_catalog.encode(entry, 'hex'), pg_catalog.encode(payload, 'hex') "
+						"FROM causaldb.strong_log WHERE index >= $1::pg_catalog.int8 AND index <= $2::pg_catalog.int8 "
+						"ORDER BY index LIMIT " CppAsString2(FETCH_ROWS),
+						2, params);
+	remote_close(remote);
+	MemoryContextReset(fetch_context);
+	nfetched = 0;
+	MemoryContextSwitchTo(fetch_context);
+	fetched = palloc(sizeof(Fetched) * (rows->nrows + 1));
+	for (int i = 0; i < rows->nrows; i++)
+	{
+		fetched[i].index = strtoull(REMOTE_VALUE(rows, i, 0), NULL, 10);
+		fetched[i].bytes[0] = from_hex(REMOTE_VALUE(rows, i, 1));
+		fetched[i].bytes[1] = from_hex(REMOTE_VALUE(rows, i, 2));
+	}
+	nfetched = rows->nrows;
+}
+
+/* The entry, of another node's log, becomes the one in hand. */
+static void
+fetch_entry(uint64 index)
+{
+	uint32 from;
+	uint64 upto;
+
+	LWLockAcquire(&strong->lock, LW_SHARED);
+	from = strong->install_from;
+	upto = strong->install_to;
+	LWLockRelease(&strong->lock);
+	if (from == 0)
+		return;
+	if (nfetched == 0 || index < fetched[0].index ||
+		index > fetched[nfetched - 1].index)
+	{
+		begin();
+		fetch(from, index, upto);
+		end();
+	}
+	for (int i = 0; i < nfetched; i++)
+		if (fetched[i].index == index)
+		{
+			MemoryContextReset(play_context);
+			decode(index, fetched[i].bytes[0], fetched[i].bytes[1]);
+			at = index;
+			tries = 0;
+			retry_at = 0;
+			return;
+		}
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("node %u does not have entry " UINT64_FORMAT " of the strong log any more", from, index),
+			 errhint("This node was away for too long: remove it and let it join again.")));
 }
 
 /* The entry becomes the one in hand. */
@@ -360,6 +455,29 @@ try_play(void)
 	return ok;
 }
 
+/* The other node may be away, or not have it any more: tries again for ever. */
+static void
+try_fetch(uint64 index)
+{
+	PG_TRY();
+	{
+		fetch_entry(index);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(play_context);
+		EmitErrorReport();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		MemoryContextReset(fetch_context);
+		nfetched = 0;
+		retry_at =
+			TimestampTzPlusMilliseconds(wall_timer(), LAST_RETRY_MS);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(play_context);
+}
+
 /* Lets go of what nobody will ask for again. */
 static void
 keep_house(void)
@@ -380,10 +498,13 @@ one_step(void)
 {
 	uint64 next = pg_atomic_read_u64(&strong->applied) + 1;
 
-	if (next > pg_atomic_read_u64(&strong->commit))
-		return STEP_NONE;
-	if (at != next)
+	if (at != next && next <= pg_atomic_read_u64(&strong->commit))
 		read_entry(next);
+	else if (at != next && strong->install_from != 0 &&
+			 next <= strong->install_to && wall_timer() >= retry_at)
+		try_fetch(next);
+	if (at != next)
+		return STEP_NONE;
 	if (entry.kind != REP_ENTRY_WRITE)
 	{
 		(void) strong_turn_applied(node, next);
@@ -462,6 +583,8 @@ start(Oid database)
 	strong_slot = streams_strong_slot(node);
 	play_context = AllocSetContextCreate(TopMemoryContext, "causaldb play",
 										 ALLOCSET_DEFAULT_SIZES);
+	fetch_context = AllocSetContextCreate(
+		TopMemoryContext, "causaldb fetched entries", ALLOCSET_DEFAULT_SIZES);
 	capture_applying = true;
 	target_init(node, 1000);
 	target_hide_waits();

@@ -96,6 +96,10 @@ typedef struct StrongShared
 	uint64 consensus_serial; /* counts starts of the consensus process */
 	bool reload;             /* members changed */
 	uint32 transfer_to;      /* node that shall lead, 0: none asked */
+	/* the player is to fetch the entries up to install_to, all committed, from
+	 * that node: our log does not have them, and the leader's not any more */
+	uint32 install_from; /* 0: no */
+	uint64 install_to;
 
 	/* for strong_status; lock */
 	int role; /* RepRaftRole */

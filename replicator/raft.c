@@ -595,6 +595,7 @@ rep_raft_status(const RepRaft *r, RepRaftStatus *s)
 	s->established = rep_raft_established(r);
 	s->want_held = r->role == REP_RAFT_LEADER ? r->live_waiting > 0
 											  : r->leader_wants_held;
+	s->log_used = rep_raft_log_used(&r->log);
 	s->members = r->members;
 	s->nmembers = r->nmembers;
 }

@@ -90,6 +90,17 @@ rep_raft_log_has_room(const RepRaftLog *log, const RepRaftEntry *e)
 			   log->bodies.cap;
 }
 
+uint32_t
+rep_raft_log_used(const RepRaftLog *log)
+{
+	uint64_t entries =
+		(log->last - log->base) * 100 / ((uint64_t) log->mask + 1);
+	uint64_t bytes =
+		rep_raft_ring_used(&log->bodies) * 100 / log->bodies.cap;
+
+	return (uint32_t) (entries > bytes ? entries : bytes);
+}
+
 void
 rep_raft_log_truncate(RepRaftLog *log, uint64_t from)
 {

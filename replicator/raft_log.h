@@ -61,6 +61,8 @@ extern const RepRaftEntry *rep_raft_log_run(const RepRaftLog *log,
 											uint32_t *n);
 /* There is room for a proposal of this size beside what a term start needs. */
 extern bool rep_raft_log_has_room(const RepRaftLog *log, const RepRaftEntry *e);
+/* Percent of the room for entries, or for bytes, that is taken. */
+extern uint32_t rep_raft_log_used(const RepRaftLog *log);
 /* The persist with this number will make the log durable up to `last`. */
 extern void rep_raft_log_persisting(RepRaftLog *log, uint64_t persist);
 /* Everything numbered <= persist is durable; true if `stable` grew. */

@@ -277,6 +277,7 @@ typedef struct RepRaftStatus
 	uint32_t npending;
 	bool established; /* leader with an own-term entry committed */
 	bool want_held;   /* proposals wait for what members come to hold */
+	uint32_t log_used; /* percent of the room for the log */
 	const RepRaftMember *members;
 	uint32_t nmembers;
 } RepRaftStatus;
