@@ -71,6 +71,12 @@ lane_pass_mark(int s, const RepMark *mark)
 {
 	Lane *lane = &lanes[s];
 
+	/* what was copied has no chain of ours: it goes on from the writer's word */
+	if (!lane->chain_known && mark->chain != 0 && mark->closed == lane->applied)
+	{
+		lane->chain = mark->chain;
+		lane->chain_known = true;
+	}
 	lane->fresh = *mark;
 	if (mark->acked_at > 0)
 		memcpy(lane->fresh_acks, mark->acks.entries, sizeof(RepVersion) * mark->acks.len);

@@ -31,6 +31,7 @@ outbox_restart(OutboxCursor *c, uint64 from)
 	c->chunks_of = 0;
 	c->chunks_done = 0;
 	c->chain_known = from == 0;
+	c->chain_given_up = false;
 	c->chain = 0;
 }
 
@@ -231,6 +232,100 @@ add_transaction(const StoreLogRow *row, uint32 nchunks, const RepVector *deps, S
 	body->len += (int) w.len;
 }
 
+/* ------------------------------------------------------------ the chain */
+
+/* How much of the log is read at once to know our own stream's chain again. */
+#define RECALL_BYTES (32 * 1024 * 1024)
+#define CHAIN_MARKS 1024
+
+/* our own stream's chain hash at ends of frames; a ring */
+static struct
+{
+	uint64 position;
+	uint64 chain;
+} chain_marks[CHAIN_MARKS];
+static uint32 nchain_marks = 0; /* ever made */
+
+static void
+remember_chain(uint64 position, uint64 chain)
+{
+	uint32 last = (nchain_marks + CHAIN_MARKS - 1) % CHAIN_MARKS;
+
+	if (nchain_marks > 0 && chain_marks[last].position >= position)
+		return;
+	chain_marks[nchain_marks % CHAIN_MARKS].position = position;
+	chain_marks[nchain_marks % CHAIN_MARKS].chain = chain;
+	nchain_marks++;
+}
+
+/* The last mark at or below *position; the start of the stream if none is. */
+static uint64
+nearest_mark(uint64 *position)
+{
+	uint64 best = 0;
+	uint64 chain = 0;
+	uint32 i;
+
+	for (i = 0; i < Min(nchain_marks, CHAIN_MARKS); i++)
+		if (chain_marks[i].position <= *position && chain_marks[i].position > best)
+		{
+			best = chain_marks[i].position;
+			chain = chain_marks[i].chain;
+		}
+	*position = best;
+	return chain;
+}
+
+static uint64
+add_chunks_to_chain(NodeShared *node, const StoreLogRow *row, uint64 chain, size_t *bytes, Snapshot snapshot)
+{
+	StoreScan *scan = store_chunks_begin(node->streams[node->own_slot].local_id, row->xid, -1, snapshot);
+	StoreChunkRow chunk;
+
+	while (*bytes <= RECALL_BYTES && store_chunks_next(scan, &chunk))
+	{
+		chain = rep_chain_chunk(chain, (uint64) chunk.ordinal, chunk.payload, chunk.payload_len);
+		*bytes += chunk.payload_len;
+	}
+	store_end(scan);
+	return chain;
+}
+
+/*
+ * A connection that begins in the middle of our own stream: the hash there,
+ * from the last place where it is known and the log behind that.
+ */
+static void
+recall_chain(NodeShared *node, OutboxCursor *c, Snapshot snapshot)
+{
+	static RepVersion dep_entries[REP_MAX_VECTOR];
+	uint64 from = c->sent;
+	uint64 chain = nearest_mark(&from);
+	size_t bytes = 0;
+	StoreScan *scan = store_log_begin(node->streams[node->own_slot].local_id, from, c->sent, snapshot);
+	StoreLogRow row;
+
+	while (bytes <= RECALL_BYTES && store_log_next(scan, &row))
+	{
+		RepVector deps = {dep_entries, 0, REP_MAX_VECTOR};
+		RepStamp stamp = {row.position, node->streams[node->own_slot].id};
+
+		deps_vector(node, &row, &deps);
+		chain = rep_chain_link(chain, stamp, &deps, row.payload, row.payload_len);
+		bytes += row.payload_len;
+		if (chunks_in(&row) > 0)
+			chain = add_chunks_to_chain(node, &row, chain, &bytes, snapshot);
+	}
+	store_end(scan);
+	if (bytes > RECALL_BYTES)
+	{
+		c->chain_given_up = true;
+		return;
+	}
+	c->chain = chain;
+	c->chain_known = true;
+}
+
 void
 outbox_next(NodeShared *node, int slot, OutboxCursor *c, uint64 upto, HTAB *known,
 			RepMark *mark, bool own, Snapshot snapshot, StringInfo out)
@@ -245,6 +340,8 @@ outbox_next(NodeShared *node, int slot, OutboxCursor *c, uint64 upto, HTAB *know
 	StoreLogRow row;
 	RepWriter w;
 
+	if (own && !c->chain_known && !c->chain_given_up && c->chunks_of == 0 && c->chunks_done <= c->sent)
+		recall_chain(node, c, snapshot);
 	if (c->chunks_of != 0 && chunks_frame(node, slot, c, known, snapshot, out))
 		return;
 
@@ -300,6 +397,8 @@ outbox_next(NodeShared *node, int slot, OutboxCursor *c, uint64 upto, HTAB *know
 	{
 		head.mark.closed = head.to;
 		head.mark.chain = c->chain_known ? c->chain : 0;
+		if (c->chain_known)
+			remember_chain(head.to, c->chain);
 		if (mark->acked_at > head.to)
 		{
 			head.mark.acked_at = 0;

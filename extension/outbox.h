@@ -10,6 +10,9 @@
  * 2. A large transaction's chunks all precede the interval that has it.
  * 3. No frame grows with the transaction: at most REP_TARGET_FRAME and one
  *	  log row or chunk.
+ * 4. Frames of our own stream carry the chain hash at their end, also after a
+ *	  connection was made anew, unless more than RECALL_BYTES of the log would
+ *	  have to be read for it. The log has our live stream from its start on.
  */
 #ifndef CAUSALDB_OUTBOX_H
 #define CAUSALDB_OUTBOX_H
@@ -46,6 +49,7 @@ typedef struct OutboxCursor
 
 	/* chain hash at `sent`, if it is known */
 	bool chain_known;
+	bool chain_given_up; /* too far from where it is known */
 	uint64 chain;
 } OutboxCursor;
 
