@@ -463,7 +463,7 @@ read_own(Node *n)
 {
 	PGresult *res = query(n->conn,
 						  "SELECT l.position, t.writer, t.number, l.deps FROM causaldb.log l"
-						  " LEFT JOIN t ON t.xid = l.xid AND t.writer >= 0 AND t.writer / %d = %d"
+						  " LEFT JOIN t ON t.xid::xid = l.xmin AND t.writer >= 0 AND t.writer / %d = %d"
 						  " WHERE l.stream = %d AND l.position > %" PRIu64 " ORDER BY l.position",
 						  WRITERS, (int) (n - nodes), n->own, n->base);
 
