@@ -789,6 +789,20 @@ COMMENT ON FUNCTION causaldb.transfer_leadership(name) IS 'has another node lead
 REVOKE EXECUTE ON FUNCTION causaldb.transfer_leadership(name) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION causaldb.transfer_leadership(name) TO causaldb_admin, causaldb_replicator;
 
+CREATE FUNCTION causaldb.stamp_node(stamp bytea) RETURNS int4
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'causaldb_stamp_node';
+COMMENT ON FUNCTION causaldb.stamp_node(bytea) IS 'node of a strong transaction in causaldb.log';
+REVOKE ALL ON FUNCTION causaldb.stamp_node(bytea) FROM PUBLIC;
+
+CREATE FUNCTION causaldb.outcome(stamp text) RETURNS text
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'causaldb_outcome';
+COMMENT ON FUNCTION causaldb.outcome(text) IS
+	'what became of the strong transaction with that stamp, on any node: committed, or aborted for ever';
+CREATE FUNCTION causaldb.outcome(xid xid8) RETURNS text
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'causaldb_outcome_xid';
+COMMENT ON FUNCTION causaldb.outcome(xid8) IS
+	'the same by the transaction''s id (pg_current_xact_id()), on the node that it ran on; takes some seconds where it is not committed';
+
 CREATE FUNCTION causaldb.strong_raw(
 	OUT role text, OUT term int8, OUT commit_index int8, OUT applied_index int8, OUT first_index int8, OUT last_index int8,
 	OUT in_use bool, OUT proposals int8, OUT committed int8, OUT conflicts int8, OUT refused int8, OUT replayed int8)

@@ -477,3 +477,51 @@ strong_commit(StringInfo payload, const RepKey *keys, uint32 nkeys)
 	wait_for_turn();
 	take_turn(&e.stamp, &deps, payload);
 }
+
+RepStamp
+strong_commit_fresh_stamp(void)
+{
+	static RepVersion entries[REP_MAX_VECTOR];
+	RepVector deps = { entries, 0, REP_MAX_VECTOR };
+	RepStamp stamp;
+
+	begin();
+	clock_strong(node, &stamp, &deps);
+	return stamp;
+}
+
+RepRaftVerdict
+strong_commit_abort(const RepStamp *stamp, uint64 *index)
+{
+	RepRaftEntry e = { .kind = REP_ENTRY_ABORT, .stamp = *stamp };
+	TimestampTz end = TimestampTzPlusMilliseconds(wall_timer(),
+												  guc_strong_timeout);
+	RepRaftVerdict verdict = 0;
+
+	begin();
+	if (slot != NULL)
+		elog(ERROR, "causaldb: a strong transaction asks for an outcome in its commit");
+	take_slot(end);
+	slot->abort = true;
+	put_in_slot(&e, NULL);
+	hand_over();
+	while (!is_decided() && wall_timer() < end)
+	{
+		nap();
+		CHECK_FOR_INTERRUPTS();
+	}
+	if (is_decided())
+	{
+		verdict = slot->verdict;
+		*index = slot->index;
+	}
+	free_slot();
+	if (verdict != REP_VERDICT_COMMITTED && verdict != REP_VERDICT_ABORTED &&
+		verdict != REP_VERDICT_OLD_STAMP)
+		ereport(ERROR,
+				(errcode(ERRORS_NO_QUORUM),
+				 errmsg("the outcome of a strong transaction cannot be decided now"),
+				 errdetail("No leader with a majority has answered."),
+				 errhint("Ask again when causaldb.leader() is not null.")));
+	return verdict;
+}

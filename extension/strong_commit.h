@@ -21,6 +21,7 @@
 #include "lib/stringinfo.h"
 
 #include "certify.h"
+#include "raft_types.h"
 
 /* bytes a strong transaction may write */
 #define STRONG_MAX_BYTES (16 * 1024 * 1024)
@@ -34,6 +35,15 @@
  */
 extern void strong_commit(StringInfo payload, const RepKey *keys,
 						  uint32 nkeys);
+/*
+ * Puts it into the log that the stamp's transaction shall not be, unless it is
+ * there. COMMITTED, ABORTED, or OLD_STAMP: it is in what this node has applied
+ * up to *index, or nowhere. ERROR 57P03 where nobody decides in time.
+ */
+extern RepRaftVerdict strong_commit_abort(const RepStamp *stamp,
+										  uint64 *index);
+/* A stamp that no transaction has, above all that this node ever gave. */
+extern RepStamp strong_commit_fresh_stamp(void);
 /* ERROR where no strong write can be: not a node, SERIALIZABLE. */
 extern void strong_commit_check(void);
 
