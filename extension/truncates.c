@@ -21,6 +21,7 @@ typedef struct Truncate
 {
 	Oid relid;
 	RepOp op;
+	uint64 position; /* of its stream */
 	uint64 deps[REP_MAX_STREAMS];
 	bool stable;
 	uint64 here[REP_MAX_STREAMS]; /* what had arrived when it became stable */
@@ -42,7 +43,7 @@ truncates_init(NodeShared *n)
 }
 
 void
-truncates_add(Oid relid, int slot, uint64 position, uint32 ordinal,
+truncates_add(Oid relid, int slot, const StoreLogRow *row, uint32 ordinal,
 			  const uint64 *deps)
 {
 	Truncate *t;
@@ -52,7 +53,7 @@ truncates_add(Oid relid, int slot, uint64 position, uint32 ordinal,
 	{
 		t = truncates[i];
 		if (t->relid == relid && t->op.slot == (uint32) slot &&
-			t->op.stamp.hlc == position && t->op.ordinal == ordinal)
+			t->position == row->position && t->op.ordinal == ordinal)
 			return;
 	}
 	if (ntruncates == room)
@@ -65,8 +66,12 @@ truncates_add(Oid relid, int slot, uint64 position, uint32 ordinal,
 	t = MemoryContextAllocZero(TopMemoryContext, sizeof(Truncate));
 	t->relid = relid;
 	memcpy(t->deps, deps, sizeof(t->deps));
-	t->op.stamp.hlc = position;
-	t->op.stamp.stream = node->streams[slot].id;
+	t->position = row->position;
+	t->op.stamp = row->stamp;
+	if (row->strong)
+		t->op.index = row->position;
+	else
+		t->op.stamp.stream = node->streams[slot].id;
 	t->op.slot = (uint32) slot;
 	t->op.ordinal = ordinal;
 	t->op.deps = t->deps;
@@ -103,7 +108,7 @@ truncates_floor(int slot)
 	{
 		Truncate *t = truncates[i];
 
-		floor = Min(floor, t->op.slot == (uint32) slot ? t->op.stamp.hlc - 1
+		floor = Min(floor, t->op.slot == (uint32) slot ? t->position - 1
 													   : t->deps[slot]);
 	}
 	return floor;
@@ -152,7 +157,7 @@ truncates_rolled_back(void)
 		int slot = (int) truncates[i]->op.slot;
 
 		if (slot != node->own_slot &&
-			truncates[i]->op.stamp.hlc >
+			truncates[i]->position >
 				pg_atomic_read_u64(&node->streams[slot].applied))
 			forget(i);
 	}
@@ -175,7 +180,7 @@ is_settled(Truncate *t)
 
 	if (!t->stable)
 	{
-		if (t->op.stamp.hlc >
+		if (t->position >
 			pg_atomic_read_u64(&node->streams[t->op.slot].stable))
 			return false;
 		for (s = 0; s < n; s++)

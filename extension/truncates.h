@@ -26,10 +26,11 @@
 
 #include "merge.h"
 #include "shmem.h"
+#include "store.h"
 
 extern void truncates_init(NodeShared *node);
 /* One that the log has; deps by slot, REP_MAX_STREAMS of them, are copied. */
-extern void truncates_add(Oid relid, int slot, uint64 position, uint32 ordinal,
+extern void truncates_add(Oid relid, int slot, const StoreLogRow *row, uint32 ordinal,
 						  const uint64 *deps);
 extern bool truncates_any(void);
 /* Of one table, as RepOp *; the list is the caller's, its items are not. */

@@ -9,6 +9,8 @@
  */
 #include "postgres.h"
 
+#include "utils/datum.h"
+#include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -28,6 +30,12 @@ static RepStamp current;
 static List *current_inserts; /* Inserted; only where something is truncated */
 static List *current_truncates; /* Truncate */
 static MemoryContext current_context = NULL;
+/* what was found for it that may be asked for again: Kept, by hash */
+static HTAB *kept;
+static HTAB *chunk_keys; /* ChunkKeys */
+static MemoryContext kept_context = NULL;
+
+#define KEPT_MAX_BYTES (32 * 1024 * 1024)
 
 typedef struct Truncate
 {
@@ -47,6 +55,8 @@ unseen_init(NodeShared *n, bool player)
 	node = n;
 	if (current_context == NULL)
 		current_context = AllocSetContextCreate(TopMemoryContext, "causaldb unseen current", ALLOCSET_SMALL_SIZES);
+	if (kept_context == NULL)
+		kept_context = AllocSetContextCreate(TopMemoryContext, "causaldb unseen kept", ALLOCSET_DEFAULT_SIZES);
 	truncates_init(n);
 	unseen_index_init(n, player);
 }
@@ -86,7 +96,18 @@ typedef struct Collecting
 	uint32 base; /* added to ordinals */
 	UnseenOps *out;
 	int room;
+	MemoryContext home; /* where `out` is; the current one is scratch */
+	const struct ChunkKeys *keys; /* of the chunk that is read, or NULL */
 } Collecting;
+
+/* the hashes of table and key of one chunk's changes, by ordinal */
+typedef struct ChunkKeys
+{
+	Place place; /* hash key */
+	uint32 n;
+	uint32 room;
+	uint64 *hashes;
+} ChunkKeys;
 
 static RepValue
 copy_value(const RepValue *v)
@@ -148,26 +169,15 @@ set_writes(UnseenOp *u)
 	u->op.nwrites = n;
 }
 
-static bool
-collect_change(CatalogApply *a, RepChange *c, uint32 ordinal, void *arg)
+/* Puts down what matches, with copies of its values. */
+static void
+add_op(Collecting *k, CatalogApply *a, RepChange *c, uint32 ordinal)
 {
-	Collecting *k = arg;
 	UnseenOp *u;
 	uint32 i;
 
-	if (a->relid != k->relid || c->kind == REP_CHANGE_TRUNCATE)
-		return true;
-	if (k->key)
-	{
-		Datum key[INDEX_MAX_KEYS];
-
-		if (a->key.ncolumns != k->apply->key.ncolumns)
-			return true;
-		logged_key(a, c, key);
-		if (!tuple_key_equal(&k->apply->key, key, k->key))
-			return true;
-	}
-
+	if (k->deps == NULL)
+		k->deps = omission_dense(node, k->row);
 	if (k->out->n == k->room)
 	{
 		k->room = Max(8, k->room * 2);
@@ -188,7 +198,6 @@ collect_change(CatalogApply *a, RepChange *c, uint32 ordinal, void *arg)
 	u->op.ndeps = REP_MAX_STREAMS;
 	u->op.kind = (RepOpKind) c->kind;
 
-	/* values outlive the scratch arrays and the log row */
 	if (c->kind == REP_CHANGE_UPDATE)
 	{
 		u->change.fields = palloc(sizeof(RepField) * Max(c->nfields, 1));
@@ -209,7 +218,80 @@ collect_change(CatalogApply *a, RepChange *c, uint32 ordinal, void *arg)
 			u->change.row[i] = copy_value(&c->row[i]);
 	}
 	set_writes(u);
+}
+
+static bool
+collect_change(CatalogApply *a, RepChange *c, uint32 ordinal, void *arg)
+{
+	Collecting *k = arg;
+	MemoryContext old;
+
+	if (a->relid != k->relid || c->kind == REP_CHANGE_TRUNCATE)
+		return true;
+	if (k->keys && (ordinal > k->keys->n || k->keys->hashes[ordinal - 1] != k->out->hash))
+		return true;
+	if (k->key)
+	{
+		Datum key[INDEX_MAX_KEYS];
+
+		if (a->key.ncolumns != k->apply->key.ncolumns)
+			return true;
+		logged_key(a, c, key);
+		if (!tuple_key_equal(&k->apply->key, key, k->key))
+			return true;
+	}
+	old = MemoryContextSwitchTo(k->home);
+	add_op(k, a, c, ordinal);
+	MemoryContextSwitchTo(old);
 	return true;
+}
+
+/*
+ * Keys of a chunk are decoded once for a transaction that asks for many of its
+ * rows, one after the other.
+ */
+static bool
+hash_change(CatalogApply *a, RepChange *c, uint32 ordinal, void *arg)
+{
+	ChunkKeys *keys = arg;
+	Datum key[INDEX_MAX_KEYS];
+
+	if (ordinal > keys->room)
+	{
+		uint32 room = Max(ordinal, Max(64, 2 * keys->room));
+
+		keys->hashes = keys->hashes ? repalloc_huge(keys->hashes, sizeof(uint64) * room)
+									: MemoryContextAlloc(kept_context, sizeof(uint64) * room);
+		keys->room = room;
+	}
+	while (keys->n < ordinal)
+		keys->hashes[keys->n++] = 0;
+	if (c->kind == REP_CHANGE_TRUNCATE || a->key.ncolumns == 0)
+		return true;
+	logged_key(a, c, key);
+	keys->hashes[ordinal - 1] = unseen_index_hash(a->relid, tuple_key_hash(&a->key, key));
+	return true;
+}
+
+static const ChunkKeys *
+keys_of_chunk(const Place *place, const StoreChunkRow *chunk)
+{
+	HASHCTL ctl = {.keysize = sizeof(Place), .entrysize = sizeof(ChunkKeys), .hcxt = kept_context};
+	ChunkKeys *keys;
+	bool found;
+
+	if (chunk_keys == NULL)
+		chunk_keys = hash_create("causaldb unseen chunks", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	keys = hash_search(chunk_keys, place, HASH_FIND, NULL);
+	if (keys)
+		return keys;
+	if (MemoryContextMemAllocated(kept_context, true) > KEPT_MAX_BYTES)
+		return NULL;
+	keys = hash_search(chunk_keys, place, HASH_ENTER, &found);
+	keys->n = keys->room = 0;
+	keys->hashes = NULL;
+	logged_each_change(chunk->payload, chunk->payload_len, hash_change, keys);
+	return keys;
 }
 
 /* Operations of one transaction (or one chunk of it) on the row. */
@@ -222,8 +304,9 @@ collect(Collecting *k, const Place *place, Snapshot snapshot)
 		return; /* its group was rolled back */
 	k->slot = place->slot;
 	k->row = &row;
-	k->deps = omission_dense(node, &row);
+	k->deps = NULL;
 	k->base = 0;
+	k->keys = NULL;
 	if (place->chunk == NO_CHUNK)
 		logged_each_change(row.payload, row.payload_len, collect_change, k);
 	else
@@ -234,7 +317,10 @@ collect(Collecting *k, const Place *place, Snapshot snapshot)
 		/* ordinals of later chunks are above those of earlier ones */
 		k->base = (uint32) place->chunk << 16;
 		if (store_chunks_next(scan, &chunk) && chunk.ordinal == place->chunk)
+		{
+			k->keys = keys_of_chunk(place, &chunk);
 			logged_each_change(chunk.payload, chunk.payload_len, collect_change, k);
+		}
 		store_end(scan);
 	}
 }
@@ -243,14 +329,94 @@ static void
 collect_places(Collecting *k, const Places *places)
 {
 	Snapshot snapshot;
+	MemoryContext scratch;
 	int i;
 
 	if (places->n == 0)
 		return;
+	k->home = CurrentMemoryContext;
+	scratch = AllocSetContextCreate(CurrentMemoryContext, "causaldb unseen scratch", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(scratch);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	for (i = 0; i < places->n; i++)
+	{
 		collect(k, &places->items[i], snapshot);
+		MemoryContextReset(scratch);
+	}
 	UnregisterSnapshot(snapshot);
+	MemoryContextSwitchTo(k->home);
+	MemoryContextDelete(scratch);
+}
+
+/* ------------------------------------------------------------ finding again */
+
+/*
+ * Where large transactions have written the same rows often, each change of the
+ * one would read all those pages of the other again. So what took many is kept
+ * while the transaction lasts and nothing is added.
+ */
+#define WORTH_KEEPING 16 /* places */
+
+typedef struct Kept
+{
+	uint64 hash; /* of table and key */
+	uint64 state;
+	bool all; /* also what the transaction has seen */
+	Oid relid;
+	Datum key[INDEX_MAX_KEYS];
+	UnseenOps ops;
+} Kept;
+
+static void
+forget_kept(void)
+{
+	if (kept || chunk_keys)
+		MemoryContextReset(kept_context);
+	kept = chunk_keys = NULL;
+}
+
+/* The operations that were kept; their values stay where they are. */
+static bool
+find_kept(Collecting *k, uint64 hash, bool all)
+{
+	Kept *was = kept ? hash_search(kept, &hash, HASH_FIND, NULL) : NULL;
+
+	if (was == NULL || was->relid != k->relid || was->all != all || was->state != unseen_index_state(hash) ||
+		!tuple_key_equal(&k->apply->key, was->key, k->key))
+		return false;
+	k->out->n = was->ops.n;
+	k->out->details = palloc(sizeof(UnseenOp) * Max(was->ops.n, 1));
+	memcpy(k->out->details, was->ops.details, sizeof(UnseenOp) * was->ops.n);
+	return true;
+}
+
+/* As collect_places; an older answer goes on being used by whoever has it. */
+static void
+collect_and_keep(Collecting *k, uint64 hash, bool all, const Places *places)
+{
+	HASHCTL ctl = {.keysize = sizeof(uint64), .entrysize = sizeof(Kept), .hcxt = kept_context};
+	MemoryContext old;
+	Kept *now;
+
+	if (kept == NULL)
+		kept = hash_create("causaldb unseen kept", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	now = hash_search(kept, &hash, HASH_ENTER, NULL);
+	now->relid = InvalidOid;
+	old = MemoryContextSwitchTo(kept_context);
+	collect_places(k, places);
+	now->ops = *k->out;
+	now->ops.details = palloc(sizeof(UnseenOp) * Max(k->out->n, 1));
+	memcpy(now->ops.details, k->out->details, sizeof(UnseenOp) * k->out->n);
+	for (int i = 0; i < k->apply->key.ncolumns; i++)
+	{
+		TupleCodec *codec = &k->apply->codecs[k->apply->key_columns[i]];
+
+		now->key[i] = datumCopy(k->key[i], codec->typbyval, codec->typlen);
+	}
+	MemoryContextSwitchTo(old);
+	now->all = all;
+	now->state = unseen_index_state(hash);
+	now->relid = k->relid;
 }
 
 /* ------------------------------------------------------------ TRUNCATE */
@@ -262,6 +428,7 @@ see_current(const Incoming *t)
 	if (rep_stamp_compare(t->stamp, current) == 0)
 		return;
 	MemoryContextReset(current_context);
+	forget_kept();
 	current = t->stamp;
 	current_inserts = current_truncates = NIL;
 }
@@ -400,8 +567,14 @@ unseen_find(const Incoming *t, const RepOp *op, CatalogApply *apply, const Datum
 	if (!unseen_index_catch_up(t))
 		return;
 	truncate_ops = truncates_here(apply);
-	unseen_index_places(out->hash, truncate_ops == NIL ? t : NULL, adding && truncate_ops == NIL, &places);
-	collect_places(&k, &places);
+	if (!find_kept(&k, out->hash, truncate_ops != NIL))
+	{
+		unseen_index_places(out->hash, truncate_ops == NIL ? t : NULL, adding && truncate_ops == NIL, &places);
+		if (places.n < WORTH_KEEPING || adding || MemoryContextMemAllocated(kept_context, true) > KEPT_MAX_BYTES)
+			collect_places(&k, &places);
+		else
+			collect_and_keep(&k, out->hash, truncate_ops != NIL, &places);
+	}
 	if (truncate_ops != NIL)
 	{
 		out->voided = is_undone(truncate_ops, op, out, inserted_by_current(out->hash, op->ordinal));
@@ -419,12 +592,12 @@ void
 unseen_find_all(CatalogApply *apply, const Datum *key, UnseenOps *out)
 {
 	Collecting k = {.relid = apply->relid, .key = key, .apply = apply, .out = out};
-	uint64 hash = unseen_index_hash(apply->relid, tuple_key_hash(&apply->key, key));
 	Places places;
 
 	memset(out, 0, sizeof(*out));
+	out->hash = unseen_index_hash(apply->relid, tuple_key_hash(&apply->key, key));
 	unseen_index_catch_up_all();
-	unseen_index_places(hash, NULL, false, &places);
+	unseen_index_places(out->hash, NULL, false, &places);
 	collect_places(&k, &places);
 	filter(NULL, truncates_here(apply), out);
 }
@@ -499,7 +672,7 @@ unseen_visit(const Incoming *t, CatalogApply *apply, UnseenVisit visit, void *ar
 		while (store_log_next(scan, &row))
 		{
 			UnseenOps ops = {0};
-			Collecting k = {.relid = apply->relid, .apply = apply, .out = &ops, .slot = s, .row = &row};
+			Collecting k = {.relid = apply->relid, .apply = apply, .out = &ops, .slot = s, .row = &row, .home = CurrentMemoryContext};
 
 			k.deps = omission_dense(node, &row);
 			if (logged_is_chunked(&row))

@@ -81,6 +81,7 @@ static int group_streams;
 static bool looked; /* whether causaldb.log_key had rows when we began */
 static bool spilled; /* it has */
 static bool group_spilled; /* some of them by the open group */
+static uint64 changes; /* what bucket chains do not tell of */
 static bool whole; /* it has been read to its end since we began */
 static bool remembered; /* so have the TRUNCATEs that causaldb.log_key names */
 /* positions of our own stream above its upto that have been read already */
@@ -92,6 +93,7 @@ empty_index(void)
 {
 	HASHCTL ctl = {.keysize = sizeof(uint64), .entrysize = sizeof(Bucket)};
 
+	changes++;
 	MemoryContextReset(index_context);
 	ctl.hcxt = index_context;
 	buckets = hash_create("causaldb unseen keys", 1024, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
@@ -187,6 +189,7 @@ spill_key(Relation rel, uint64 hash, int slot, uint64 position, int32 chunk)
 
 	store_insert(rel, values, nulls);
 	spilled = group_spilled = true;
+	changes++;
 }
 
 /* Moves the whole index to causaldb.log_key; memory begins anew. */
@@ -258,7 +261,7 @@ index_truncate(CatalogApply *a, uint32 ordinal, Filling *f)
 {
 	uint32 base = f->chunk == NO_CHUNK ? 0 : (uint32) f->chunk << 16;
 
-	truncates_add(a->relid, f->slot, f->position, base + ordinal, omission_dense(node, f->row));
+	truncates_add(a->relid, f->slot, f->row, base + ordinal, omission_dense(node, f->row));
 	/* those of others are kept as they are applied */
 	if (f->slot == node->own_slot && !f->truncates)
 		keep_truncate(f->slot, f->position);
@@ -702,6 +705,14 @@ spilled_places(const Incoming *t, uint64 hash, Places *places)
 	systable_endscan(scan);
 	UnregisterSnapshot(snapshot);
 	table_close(rel, AccessShareLock);
+}
+
+uint64
+unseen_index_state(uint64 hash)
+{
+	Bucket *bucket = hash_search(buckets, &hash, HASH_FIND, NULL);
+
+	return hash_combine64(changes, bucket ? (uint64) bucket->first[0] << 32 | bucket->first[1] : 0);
 }
 
 void

@@ -62,6 +62,8 @@ extern void unseen_index_places(uint64 hash, const Incoming *t, bool adding, Pla
 extern void unseen_index_note_truncate(const Incoming *t);
 /* Another process writes the stream: it may be further than we were told. */
 extern bool unseen_index_is_open(int slot);
+/* As long as it is the same, so are the places of the hash. */
+extern uint64 unseen_index_state(uint64 hash);
 extern uint64 unseen_index_hash(Oid relid, uint64 key_hash);
 extern bool unseen_index_has_seen(const Incoming *t, int slot, uint64 position);
 
