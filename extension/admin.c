@@ -450,7 +450,8 @@ not_ready_because(NodeShared *node, TimestampTz since)
 		return pstrdup(
 			"Its workers have not opened a stream for this start of the server.");
 	others = local_query(
-		"SELECT id, name FROM causaldb.node WHERE state = 'ready' ORDER BY id",
+		"SELECT id, name FROM causaldb.node WHERE state = 'ready'"
+		" AND id NOT IN (SELECT node FROM causaldb.paused) ORDER BY id",
 		0, NULL);
 	for (i = 0; i < others->nrows; i++)
 	{

@@ -54,6 +54,7 @@
 #include "member.h"
 #include "meta.h"
 #include "omission.h"
+#include "pause.h"
 #include "queue.h"
 #include "recycle.h"
 #include "stability.h"
@@ -717,6 +718,7 @@ look_for_help(void)
 	{
 		node->apply_reload = false;
 		stability_reload();
+		pause_load(node);
 		hasten_retries();
 	}
 }
@@ -840,6 +842,7 @@ start(Oid database)
 	CacheRegisterRelcacheCallback(note_relation_change, (Datum) 0);
 	stall_count_crashes(fresh);
 	lane_load();
+	pause_load(node);
 	/* any transaction of the last group may have been what crashed us */
 	careful = fresh && !shmem_shared()->stopped_cleanly ? guc_apply_group : 0;
 	remember_group();

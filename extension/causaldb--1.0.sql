@@ -521,6 +521,26 @@ COMMENT ON FUNCTION causaldb.alter_node(name, text) IS 'lets the other nodes rea
 REVOKE EXECUTE ON FUNCTION causaldb.alter_node(name, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION causaldb.alter_node(name, text) TO causaldb_admin;
 
+CREATE TABLE causaldb.paused (
+	node	int4 PRIMARY KEY,
+	since	timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+COMMENT ON TABLE causaldb.paused IS 'peers to which this node ships nothing and from which it takes nothing';
+
+CREATE FUNCTION causaldb.pause_peer(node_name name) RETURNS void
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'causaldb_pause_peer';
+COMMENT ON FUNCTION causaldb.pause_peer(name) IS 'this node ships nothing to that one and takes nothing it has written, until resume_peer; what has seen it waits';
+REVOKE EXECUTE ON FUNCTION causaldb.pause_peer(name) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION causaldb.pause_peer(name) TO causaldb_admin;
+
+CREATE FUNCTION causaldb.resume_peer(node_name name) RETURNS void
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'causaldb_resume_peer';
+COMMENT ON FUNCTION causaldb.resume_peer(name) IS 'ends pause_peer: both nodes catch up';
+REVOKE EXECUTE ON FUNCTION causaldb.resume_peer(name) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION causaldb.resume_peer(name) TO causaldb_admin;
+
 CREATE FUNCTION causaldb.wait_until_ready(timeout interval DEFAULT '60 s') RETURNS void
 	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'causaldb_wait_until_ready';
@@ -687,7 +707,7 @@ CREATE VIEW causaldb.peers AS
 		LEFT JOIN (SELECT s.started AS written, s.closed FROM causaldb.stream_status() s WHERE s.own) o ON true
 	ORDER BY n.id;
 COMMENT ON VIEW causaldb.peers IS 'links from this node to the others';
-COMMENT ON COLUMN causaldb.peers.state IS 'connecting, greeting, up or down, since then';
+COMMENT ON COLUMN causaldb.peers.state IS 'connecting, greeting, up, down or paused, since then';
 COMMENT ON COLUMN causaldb.peers.last_answer IS 'when it last answered a frame of ours';
 COMMENT ON COLUMN causaldb.peers.last_heard IS 'when it last sent us a frame';
 COMMENT ON COLUMN causaldb.peers.skew IS 'the peer''s clock minus ours';

@@ -89,6 +89,18 @@ receive_hello_of(NodeShared *node, RepHello *hello)
 	streams_applied_vector(node, clock_closed(node), &hello->applied);
 }
 
+/* A paused peer's own connection; what others relay of it is dropped silently. */
+static void
+refuse_paused(NodeShared *node, uint32 peer)
+{
+	if (shmem_is_paused(node, peer))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("node %d takes nothing from node %u for now", node->node_id, peer),
+				 errdetail("It was told to by causaldb.pause_peer()."),
+				 errhint("Type SELECT causaldb.resume_peer(...); there.")));
+}
+
 /* What the catalog calls this node id, or NULL. */
 static char *
 node_name(uint32 id)
@@ -145,6 +157,7 @@ causaldb_hello(PG_FUNCTION_ARGS)
 				 errdetail("This database is %s, the peer's encoding is %s.",
 						   GetDatabaseEncodingName(), pg_encoding_to_char((int) hello.encoding)),
 				 errhint("All nodes of a cluster need the same server encoding.")));
+	refuse_paused(node, hello.from.node);
 	peer_node = hello.from.node;
 	heard = shmem_heard_slot(node, peer_node);
 
@@ -186,6 +199,8 @@ stage_chunks(NodeShared *node, RepReader *body)
 			malformed("a descriptor is cut off");
 		catalog_put_descriptor(rep_hash64(bytes, len, 0), bytes, len);
 	}
+	if (shmem_is_paused(node, chunks.stream.node))
+		return;
 	stream = streams_ensure(chunks.stream);
 	SPI_connect();
 	for (i = 0; i < chunks.nchunks; i++)
@@ -283,6 +298,7 @@ causaldb_receive(PG_FUNCTION_ARGS)
 				 errmsg("an earlier frame of this session failed"),
 				 errhint("The sender connects again by itself.")));
 	refused = true;
+	refuse_paused(node, peer_node);
 	if (heard)
 		pg_atomic_write_u64(&heard->at, (uint64) GetCurrentTimestamp());
 	switch (open_frame(frame, &body))
@@ -293,7 +309,8 @@ causaldb_receive(PG_FUNCTION_ARGS)
 				int slot;
 
 				check_interval(node, body, &interval);
-				inbox_send(node, INBOX_APPLY, VARDATA_ANY(frame), VARSIZE_ANY_EXHDR(frame));
+				if (!shmem_is_paused(node, interval.stream.node))
+					inbox_send(node, INBOX_APPLY, VARDATA_ANY(frame), VARSIZE_ANY_EXHDR(frame));
 				DEBUG_POINT("receive_handed_over");
 				slot = shmem_find_stream(node, interval.stream);
 				if (slot >= 0)

@@ -138,7 +138,8 @@ load_peers(void)
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
-	if (SPI_execute("SELECT id, name, dsn, n.server_identity AND l.server_identity FROM causaldb.node n, causaldb.local_node l "
+	if (SPI_execute("SELECT id, name, dsn, n.server_identity AND l.server_identity, "
+					"EXISTS (SELECT FROM causaldb.paused p WHERE p.node = n.id) FROM causaldb.node n, causaldb.local_node l "
 					"WHERE n.id <> l.node AND n.state <> 'dropped' ORDER BY id", true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "causaldb could not read causaldb.node");
 	for (i = 0; i < (int) SPI_processed && nseen < REP_MAX_MEMBERS; i++)
@@ -150,6 +151,7 @@ load_peers(void)
 		char *name = SPI_getvalue(tuple, desc, 2);
 		Dsn dsn = {.text = SPI_getvalue(tuple, desc, 3),
 			.by_superuser = DatumGetBool(SPI_getbinval(tuple, desc, 4, &isnull))};
+		bool paused = DatumGetBool(SPI_getbinval(tuple, desc, 5, &isnull));
 		Peer *peer = find_peer(id);
 
 		seen[nseen++] = id;
@@ -163,6 +165,13 @@ load_peers(void)
 			peer = MemoryContextAllocZero(TopMemoryContext, sizeof(Peer));
 			peer_link_init(&peer->link, &shipping, id, name, dsn);
 			peers[npeers++] = peer;
+		}
+		if (paused != (peer->link.state == LINK_PAUSED))
+		{
+			peer_link_close(&peer->link);
+			peer_link_init(&peer->link, &shipping, id, name, dsn);
+			if (paused)
+				peer->link.state = LINK_PAUSED;
 		}
 	}
 	SPI_finish();

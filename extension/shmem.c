@@ -200,6 +200,7 @@ shmem_release_node(Oid database)
 			pg_atomic_write_u64(&node->streams[s].applied, 0);
 		}
 		node->join.state = JOIN_NONE;
+		node->npaused = 0;
 		memset(node->peers, 0, sizeof(node->peers));
 		for (s = 0; s < REP_MAX_MEMBERS; s++)
 		{
@@ -477,6 +478,22 @@ shmem_heard_slot(NodeShared *node, uint32 peer)
 		pg_atomic_write_u32(&found->node, peer);
 	LWLockRelease(&node->lock);
 	return found;
+}
+
+bool
+shmem_is_paused(NodeShared *node, uint32 peer)
+{
+	bool paused = false;
+	int i;
+
+	/* mostly there is none, and a frame more or less is none too many */
+	if (node->npaused == 0)
+		return false;
+	LWLockAcquire(&node->lock, LW_SHARED);
+	for (i = 0; i < node->npaused; i++)
+		paused = paused || node->paused[i] == peer;
+	LWLockRelease(&node->lock);
+	return paused;
 }
 
 /* Latches of workers are process-lifetime memory of PGPROC: always valid. */

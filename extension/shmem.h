@@ -101,7 +101,8 @@ typedef enum LinkState
 	LINK_CONNECTING,
 	LINK_GREETING, /* connected, no HELLO answered yet */
 	LINK_UP,
-	LINK_DOWN
+	LINK_DOWN,
+	LINK_PAUSED /* by causaldb.pause_peer */
 } LinkState;
 
 /* what the sender says of one peer; guarded by NodeShared.lock */
@@ -219,6 +220,9 @@ typedef struct NodeShared
 	int32 lock_wait_pid; /* for whom */
 	Oid lock_wait_relation;
 
+	uint32 paused[REP_MAX_MEMBERS]; /* peers we take nothing from; lock */
+	int npaused;
+
 	JoinStatus join;
 	PeerStatus peers[REP_MAX_MEMBERS];
 	HeardSlot heard[REP_MAX_MEMBERS];
@@ -289,6 +293,8 @@ extern uint32 shmem_streams_begin(NodeShared *node);
 extern bool shmem_streams_changed(NodeShared *node, uint32 turn);
 /* The peer's slot, taken if it has none yet; NULL when all are taken. */
 extern HeardSlot *shmem_heard_slot(NodeShared *node, uint32 peer);
+/* Nothing that this node has written is to be taken; see pause.h. */
+extern bool shmem_is_paused(NodeShared *node, uint32 peer);
 extern void shmem_wake_sender(NodeShared *node);
 extern void shmem_wake_apply(NodeShared *node);
 extern void shmem_wake_consensus(NodeShared *node);

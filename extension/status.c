@@ -40,7 +40,7 @@ static const char *const node_states[] = {
 static const char *const link_states[] = {
 	[LINK_NONE] = "none",         [LINK_CONNECTING] = "connecting",
 	[LINK_GREETING] = "greeting", [LINK_UP] = "up",
-	[LINK_DOWN] = "down",
+	[LINK_DOWN] = "down",         [LINK_PAUSED] = "paused",
 };
 
 static const char *const trusts[] = {
