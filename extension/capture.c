@@ -296,11 +296,13 @@ capture_chunked(const void *body, size_t len, uint64 *nchunks, uint64 *nchanges)
 
 /* The transaction is a strong one: it has written the row in the slot so. */
 static void
-note_strong(CatalogRelation *r, TupleTableSlot *slot)
+note_strong(CatalogRelation *r, TupleTableSlot *slot, TupleTableSlot *after)
 {
 	if (capture_keys_count() == 0)
 		strong_commit_check();
 	capture_keys_add(r, slot);
+	if (r->nuniques > 0)
+		capture_keys_add_uniques(r, slot, after);
 }
 
 static inline void
@@ -334,7 +336,7 @@ add_row(CatalogRelation *r, RepChangeKind kind, TupleTableSlot *slot)
 		encode_column(r, i, slot, out);
 	capture_buffer_close();
 	if (r->strong)
-		note_strong(r, slot);
+		note_strong(r, slot, NULL);
 }
 
 /*
@@ -432,7 +434,7 @@ add_update(CatalogRelation *r, TupleTableSlot *from, TupleTableSlot *to,
 	}
 	capture_buffer_close();
 	if (strong)
-		note_strong(r, from);
+		note_strong(r, from, last);
 }
 
 static void

@@ -66,15 +66,11 @@ grow(void)
 						: repalloc(keys, sizeof(RepKey) * keys_cap);
 }
 
-void
-capture_keys_add(CatalogRelation *r, TupleTableSlot *slot)
+static void
+add(uint64 hash)
 {
-	Datum values[INDEX_MAX_KEYS];
-	RepKey key = { .mode = REP_KEY_EXCLUSIVE };
+	RepKey key = { .hash = hash, .mode = REP_KEY_EXCLUSIVE };
 
-	for (int i = 0; i < r->key.ncolumns; i++)
-		values[i] = slot->tts_values[r->key.columns[i].attnum - 1];
-	key.hash = capture_keys_hash(r->name_hash, &r->key, values);
 	key.base = pg_atomic_read_u64(&shmem_node()->strong.applied);
 	mark_level();
 	/* a row written again is locked since: one base is as good as another */
@@ -83,6 +79,55 @@ capture_keys_add(CatalogRelation *r, TupleTableSlot *slot)
 	if (nkeys == keys_cap)
 		grow();
 	keys[nkeys++] = key;
+}
+
+/* False if one of the values is NULL. */
+static bool
+hash_of(uint64 name_hash, TupleKey *key, TupleTableSlot *slot, uint64 *hash)
+{
+	Datum values[INDEX_MAX_KEYS];
+
+	for (int i = 0; i < key->ncolumns; i++)
+	{
+		int at = key->columns[i].attnum - 1;
+
+		if (slot->tts_isnull[at])
+			return false;
+		values[i] = slot->tts_values[at];
+	}
+	*hash = capture_keys_hash(name_hash, key, values);
+	return true;
+}
+
+void
+capture_keys_add(CatalogRelation *r, TupleTableSlot *slot)
+{
+	uint64 hash;
+
+	if (hash_of(r->name_hash, &r->key, slot, &hash))
+		add(hash);
+}
+
+void
+capture_keys_add_uniques(CatalogRelation *r, TupleTableSlot *slot,
+						 TupleTableSlot *other)
+{
+	for (int i = 0; i < r->nuniques; i++)
+	{
+		CatalogUnique *u = &r->uniques[i];
+		uint64 before;
+		uint64 after;
+		bool has = hash_of(u->name_hash, &u->key, slot, &before);
+		bool gets = other && hash_of(u->name_hash, &u->key, other, &after);
+
+		/* NULLs are not equal to anything */
+		if (has && gets && before == after)
+			continue;
+		if (has)
+			add(before);
+		if (gets)
+			add(after);
+	}
 }
 
 uint32

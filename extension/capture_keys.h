@@ -26,6 +26,10 @@
 
 /* The row in `slot` of r was written strongly; ERROR 54000 for too many. */
 extern void capture_keys_add(CatalogRelation *r, TupleTableSlot *slot);
+/* Its values in unique indexes came or went (other NULL), or became those of
+ * `other`. */
+extern void capture_keys_add_uniques(CatalogRelation *r, TupleTableSlot *slot,
+									 TupleTableSlot *other);
 /* Hash of the row with that key (values in index order). */
 extern uint64 capture_keys_hash(uint64 name_hash, TupleKey *key,
 								const Datum *values);

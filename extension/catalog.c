@@ -341,6 +341,10 @@ catalog_relation_build(Relation rel, MemoryContext context)
 		out->policy = REP_POLICY_STRONG;
 	out->root_attnums = out->attnums;
 	out->name_hash = catalog_tag_name_hash(rel);
+	if (out->strong)
+		out->nuniques = catalog_unique_list(rel, out->name_hash, out->attnums,
+											out->rules, out->ncolumns, context,
+											&out->uniques);
 	encode_definition(out, rel, context);
 	return out;
 }

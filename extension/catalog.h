@@ -25,6 +25,7 @@
 #include "nodes/bitmapset.h"
 #include "utils/relcache.h"
 
+#include "catalog_unique.h"
 #include "change.h"
 #include "tuple.h"
 
@@ -46,6 +47,8 @@ typedef struct CatalogRelation
 	RepRule *rules;
 	bool strong;      /* it has a strong column: existence is strong */
 	uint64 name_hash; /* of schema and name, the same on every node */
+	int nuniques;     /* values that the strong log orders, besides the key's */
+	CatalogUnique *uniques;
 	int nkeys;
 	int *keys;    /* the key's descriptor columns, in descriptor order */
 	bool *is_key; /* by descriptor column */

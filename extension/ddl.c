@@ -188,7 +188,7 @@ look_at_tagged(Relation root)
 	}
 	if (fresh == NIL)
 		return;
-	refuse(root, tags_check_columns(root, tagged_columns(root)));
+	refuse(root, tags_check_columns(root, tagged_columns(root), NULL));
 	foreach (cell, fresh)
 	{
 		Relation member = table_open(lfirst_oid(cell), NoLock);

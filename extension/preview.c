@@ -99,7 +99,7 @@ causaldb_preview_checks(PG_FUNCTION_ARGS)
 	put_findings(result, tags_check_table(rel));
 	if (tree_is_leaf(rel) || tree_is_partitioned(rel))
 	{
-		put_findings(result, tags_check_columns(rel, all_columns(rel)));
+		put_findings(result, tags_check_columns(rel, all_columns(rel), NULL));
 		put_findings(result, tags_check_advice(rel));
 	}
 	relation_close(rel, AccessShareLock);

@@ -421,6 +421,26 @@ is_strong(const TagChange *c)
 	return strcmp(c->level, "strong") == 0;
 }
 
+/* Columns that are strong already, and those that become it. */
+static Bitmapset *
+strong_after(Relation rel, const TagChange *c)
+{
+	CatalogRelation *r = catalog_relation_build(rel, CurrentMemoryContext);
+	Bitmapset *out = NULL;
+	ListCell *cell;
+
+	for (int i = 0; r != NULL && i < r->ncolumns; i++)
+		if (r->rules[i] == REP_RULE_STRONG)
+			out = bms_add_member(out, r->attnums[i]);
+	if (!is_strong(c))
+		return out;
+	if (c->columns == NIL)
+		return all_columns(rel);
+	foreach (cell, c->columns)
+		out = bms_add_member(out, need_column(rel, lfirst(cell)));
+	return out;
+}
+
 /* All that can be said against the change without making it. */
 static void
 check_change(Relation rel, const TagChange *c, const char *change)
@@ -435,7 +455,8 @@ check_change(Relation rel, const TagChange *c, const char *change)
 			finding_raise(tags_strong_check(rel));
 		else
 			finding_raise(tags_strong_check_eventual(rel, c->columns));
-		finding_raise(tags_check_columns(rel, columns_after(rel, c->columns)));
+		finding_raise(tags_check_columns(rel, columns_after(rel, c->columns),
+										 strong_after(rel, c)));
 	}
 	else if (strcmp(c->op, "set_merge") == 0)
 	{

@@ -27,6 +27,7 @@
 
 #include "catalog.h"
 #include "catalog_tag.h"
+#include "catalog_unique.h"
 #include "compat.h"
 #include "errors.h"
 #include "finding.h"
@@ -390,7 +391,8 @@ contains_key(Relation index, const Bitmapset *key)
 
 static void
 check_unique_index(Checked *c, Relation rel, Relation index,
-				   const Bitmapset *tagged, const Bitmapset *key)
+				   const Bitmapset *tagged, const Bitmapset *key,
+				   const Bitmapset *strong)
 {
 	Form_pg_index form = index->rd_index;
 	Oid constraint = get_index_constraint(RelationGetRelid(index));
@@ -406,6 +408,10 @@ check_unique_index(Checked *c, Relation rel, Relation index,
 		return;
 	columns = bms_intersect(index_attributes(index), bms_union(tagged, key));
 	if (bms_is_empty(columns))
+		return;
+	/* the strong log orders its values: one of two writers loses */
+	if (!bms_is_empty(strong) &&
+		catalog_unique_ordered(rel, index, bms_union(strong, key)))
 		return;
 	column = (AttrNumber) bms_next_member(columns, -1);
 	REFUSE(c, "constraint",
@@ -427,7 +433,7 @@ check_unique_index(Checked *c, Relation rel, Relation index,
 
 static void
 check_unique_indexes(Checked *c, Relation rel, const Bitmapset *tagged,
-					 const Bitmapset *key)
+					 const Bitmapset *key, const Bitmapset *strong)
 {
 	List *indexes = RelationGetIndexList(rel);
 	ListCell *cell;
@@ -436,7 +442,7 @@ check_unique_indexes(Checked *c, Relation rel, const Bitmapset *tagged,
 	{
 		Relation index = index_open(lfirst_oid(cell), AccessShareLock);
 
-		check_unique_index(c, rel, index, tagged, key);
+		check_unique_index(c, rel, index, tagged, key, strong);
 		index_close(index, AccessShareLock);
 	}
 }
@@ -491,7 +497,8 @@ member_columns(Relation member, Relation root, const Bitmapset *columns)
 }
 
 List *
-tags_check_columns(Relation rel, const Bitmapset *tagged)
+tags_check_columns(Relation rel, const Bitmapset *tagged,
+				   const Bitmapset *strong)
 {
 	Checked c = { .root = rel };
 	Bitmapset *key = tags_check_key(rel);
@@ -504,7 +511,8 @@ tags_check_columns(Relation rel, const Bitmapset *tagged)
 		Bitmapset *here = member_columns(member, rel, tagged);
 		Bitmapset *key_here = member_columns(member, rel, key);
 
-		check_unique_indexes(&c, member, here, key_here);
+		check_unique_indexes(&c, member, here, key_here,
+							 member_columns(member, rel, strong));
 		check_untagged_columns(&c, member, bms_union(here, key_here));
 		table_close(member, AccessShareLock);
 	}

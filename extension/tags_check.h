@@ -20,10 +20,12 @@
  * kind the others must not be asked. */
 extern List *tags_check_table(Relation rel);
 /*
- * Can the columns be eventual together? `tagged` has attribute numbers, those
- * tagged before included, without the key's.
+ * Can the columns be tagged together? `tagged` has attribute numbers, those
+ * tagged before included, without the key's; `strong` are those among them
+ * that are strong.
  */
-extern List *tags_check_columns(Relation rel, const Bitmapset *tagged);
+extern List *tags_check_columns(Relation rel, const Bitmapset *tagged,
+								const Bitmapset *strong);
 /* NOTICEs and WARNINGs for who tags it. */
 extern List *tags_check_advice(Relation rel);
 /* May the column merge by the rule? */
