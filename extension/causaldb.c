@@ -15,6 +15,7 @@
 #include "secret.h"
 #include "shmem.h"
 #include "step_aside.h"
+#include "strong_read.h"
 #include "supervisor.h"
 #include "wall.h"
 
@@ -39,5 +40,6 @@ _PG_init(void)
 		wall_init();
 		supervisor_init();
 		step_aside_init();
+		strong_read_init();
 	}
 }

@@ -22,6 +22,8 @@ int guc_apply_group = 200;
 int guc_stall_retry_max = 10000;
 int guc_strong_timeout = 10000;
 int guc_apply_lock_timeout = 1000;
+int guc_strong_reads = STRONG_READS_AUTO;
+int guc_max_staleness = 0;
 int guc_max_databases = 8;
 bool guc_capture = true;
 int guc_server_identity = SERVER_IDENTITY_SUPERUSER;
@@ -30,6 +32,13 @@ static const struct config_enum_entry server_identities[] = {
 	{"never", SERVER_IDENTITY_NEVER, false},
 	{"superuser", SERVER_IDENTITY_SUPERUSER, false},
 	{"always", SERVER_IDENTITY_ALWAYS, false},
+	{NULL, 0, false},
+};
+
+static const struct config_enum_entry strong_reads[] = {
+	{"off", STRONG_READS_OFF, false},
+	{"auto", STRONG_READS_AUTO, false},
+	{"always", STRONG_READS_ALWAYS, false},
 	{NULL, 0, false},
 };
 
@@ -96,6 +105,16 @@ guc_init(void)
 	DefineCustomIntVariable("causaldb.strong_timeout",
 							"How long a strong statement waits for the leader and a majority.",
 							NULL, &guc_strong_timeout, 10000, 10, INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomEnumVariable("causaldb.strong_reads",
+							 "Which statements wait until this node has all strong writes acknowledged before them.",
+							 "auto: those that depend on strong columns, or on rows of tables that have some. always: every one. off: none, reads may be old.",
+							 &guc_strong_reads, STRONG_READS_AUTO, strong_reads,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("causaldb.max_staleness",
+							"How old what a strong read sees may be, so that it need not ask the leader.",
+							"0: not at all.",
+							&guc_max_staleness, 0, 0, INT_MAX,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomBoolVariable("causaldb.capture",
 							 "Whether writes of tagged tables are captured, so that other nodes get them.",

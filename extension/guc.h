@@ -14,6 +14,17 @@ extern int guc_apply_group; /* transactions in one local commit at most */
 extern int guc_stall_retry_max; /* ms between retries at most */
 extern int guc_apply_lock_timeout; /* ms a client may hold up the strong log */
 extern int guc_strong_timeout; /* ms a strong statement waits for the cluster */
+
+/* causaldb.strong_reads: which statements wait for the strong log */
+typedef enum StrongReads
+{
+	STRONG_READS_OFF,
+	STRONG_READS_AUTO,
+	STRONG_READS_ALWAYS
+} StrongReads;
+
+extern int guc_strong_reads;
+extern int guc_max_staleness; /* ms; 0: none */
 extern bool guc_capture; /* off: writes of tagged tables stay on this node */
 /* whose connection strings may use the server's own identity: see dsn.h */
 typedef enum ServerIdentity

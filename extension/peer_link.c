@@ -172,7 +172,8 @@ peer_link_greet(PeerLink *link, const void *hello, size_t len)
 									 "SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false),"
 									 " pg_catalog.set_config('statement_timeout', '0', false),"
 									 " pg_catalog.set_config('lock_timeout', '0', false),"
-									 " pg_catalog.set_config('idle_session_timeout', '0', false)",
+									 " pg_catalog.set_config('idle_session_timeout', '0', false),"
+									 " pg_catalog.set_config('causaldb.strong_reads', 'off', false)",
 									 0, NULL, NULL, NULL, NULL, 1)) &&
 		sent(link, PQsendQueryParams(link->conn, "SELECT causaldb.hello($1::bytea)",
 									 1, NULL, values, lengths, formats, 1)) &&

@@ -10,6 +10,7 @@
 #include "utils/wait_event.h"
 
 #include "errors.h"
+#include "guc.h"
 #include "shmem.h"
 #include "strong.h"
 #include "wall.h"
@@ -126,6 +127,38 @@ strong_read_index(int timeout_ms)
 					   "leads."),
 			 errhint("Look at causaldb.strong_status and causaldb.peers, or "
 					 "raise causaldb.strong_timeout.")));
+}
+
+bool
+strong_fresh_index(TimestampTz now, int max_age_ms, uint64 *index)
+{
+	StrongShared *strong = &shmem_node()->strong;
+	bool fresh;
+
+	if (max_age_ms <= 0)
+		return false;
+	LWLockAcquire(&strong->lock, LW_SHARED);
+	fresh = strong->fresh_at != 0 &&
+			!TimestampDifferenceExceeds(strong->fresh_at, now, max_age_ms);
+	*index = strong->fresh_index;
+	LWLockRelease(&strong->lock);
+	return fresh;
+}
+
+void
+strong_note_fresh(TimestampTz asked, uint64 index)
+{
+	StrongShared *strong = &shmem_node()->strong;
+
+	if (guc_max_staleness <= 0)
+		return;
+	LWLockAcquire(&strong->lock, LW_EXCLUSIVE);
+	if (asked > strong->fresh_at)
+	{
+		strong->fresh_at = asked;
+		strong->fresh_index = index;
+	}
+	LWLockRelease(&strong->lock);
 }
 
 void

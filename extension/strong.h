@@ -25,6 +25,8 @@
 
 #include "postgres.h"
 
+#include "utils/timestamp.h"
+
 /* This database is a cluster's node and there is, or was, a strong column. */
 extern bool strong_in_use(void);
 /* Entries up to here are visible to a snapshot taken from now on. */
@@ -34,6 +36,14 @@ extern uint64 strong_applied(void);
  * with a hint.
  */
 extern uint64 strong_read_index(int timeout_ms);
+/*
+ * What an earlier answer still says: true if strong writes acknowledged up to
+ * max_age_ms before `now` (wall_timer) have indexes up to *index. False if
+ * max_age_ms is 0.
+ */
+extern bool strong_fresh_index(TimestampTz now, int max_age_ms, uint64 *index);
+/* An answer to a question that was asked at that time. */
+extern void strong_note_fresh(TimestampTz asked, uint64 index);
 /*
  * Returns when entries up to `index` are visible to a new snapshot; ERROR 57P03
  * after timeout_ms, with a hint that says what they wait for.

@@ -516,6 +516,7 @@ one_step(void)
 	/* a backend may have committed it just before it left its slot */
 	if (pg_atomic_read_u64(&strong->applied) + 1 != next)
 		return STEP_DONE;
+	DEBUG_POINT("strong_play_before");
 	if (!try_play())
 		return STEP_WAIT;
 	(void) strong_turn_applied(node, next);

@@ -101,6 +101,11 @@ typedef struct StrongShared
 	uint32 install_from; /* 0: no */
 	uint64 install_to;
 
+	/* the last answer of the leader, and when it was asked (wall_timer): all
+	 * that was acknowledged before that is at or below the index; lock */
+	TimestampTz fresh_at;
+	uint64 fresh_index;
+
 	/* for strong_status; lock */
 	int role; /* RepRaftRole */
 	uint64 term;
