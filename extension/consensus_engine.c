@@ -102,9 +102,9 @@ consensus_engine_is_write(uint64 index)
 
 /* ------------------------------------------------------------ start */
 
-/* Up to where this node's tables show the strong log. */
+/* The last entry that wrote something here. */
 static uint64
-applied_in_tables(uint64 base)
+last_write_in_tables(void)
 {
 	int slot = streams_strong_slot(node);
 	uint64 last;
@@ -115,7 +115,7 @@ applied_in_tables(uint64 base)
 							   GetActiveSnapshot());
 	PopActiveSnapshot();
 	CommitTransactionCommand();
-	return Max(last, base);
+	return last;
 }
 
 static void
@@ -131,13 +131,13 @@ set_options(RepRaftOptions *o, uint64 starts)
 }
 
 static void
-publish_applied(uint64 applied)
+publish_applied(uint64 applied, uint64 last_write)
 {
 	int slot = streams_strong_slot(node);
 
 	shmem_max_u64(&node->strong.applied, applied);
 	shmem_max_u64(&node->strong.commit, applied);
-	shmem_max_u64(&node->streams[slot].started, applied);
+	shmem_max_u64(&node->streams[slot].started, last_write);
 	shmem_max_u64(&node->streams[slot].applied, applied);
 }
 
@@ -146,6 +146,7 @@ consensus_engine_start(NodeShared *n)
 {
 	RepRaftOptions o;
 	ConsensusState state;
+	uint64 last_write;
 	uint64 applied;
 	size_t size;
 
@@ -175,7 +176,8 @@ consensus_engine_start(NodeShared *n)
 		elog(ERROR, "causaldb: the strong engine refuses its base");
 	consensus_store_restore(raft, state.base.index);
 
-	applied = applied_in_tables(state.base.index);
+	last_write = last_write_in_tables();
+	applied = Max(last_write, state.base.index);
 	if (!rep_raft_start(raft, consensus_engine_now_ms(),
 						state.installing ? Min(applied, state.install_from)
 										 : applied))
@@ -185,7 +187,7 @@ consensus_engine_start(NodeShared *n)
 				 errdetail("Entries up to " UINT64_FORMAT " are applied.",
 						   applied),
 				 errhint("The node was restored from a copy: remove it and let it join again.")));
-	publish_applied(applied);
+	publish_applied(applied, last_write);
 	if (consensus_store_used())
 	{
 		pg_atomic_write_u32(&node->strong.used, 1);

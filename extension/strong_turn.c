@@ -40,7 +40,6 @@ strong_turn_applied(NodeShared *node, uint64 index)
 
 	if (!pg_atomic_compare_exchange_u64(&strong->applied, &before, index))
 		return false;
-	shmem_max_u64(&node->streams[slot].started, index);
 	shmem_max_u64(&node->streams[slot].applied, index);
 	strong_turn_wake(node);
 	shmem_wake_apply(node);

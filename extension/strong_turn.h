@@ -2,6 +2,10 @@
  * strong_turn.h
  *		How far this node has applied the strong log, and telling everybody who
  *		waits for that.
+ *
+ * Deps and tokens name entries that write something (`started`), not those
+ * that only change who leads or belongs: nobody has seen anything of them,
+ * and a node that does not reach the leader need not wait for them.
  */
 #ifndef CAUSALDB_STRONG_TURN_H
 #define CAUSALDB_STRONG_TURN_H
