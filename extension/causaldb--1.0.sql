@@ -987,3 +987,5 @@ GRANT SELECT ON causaldb.clock, causaldb.join_progress, causaldb.nodes, causaldb
 GRANT SELECT ON causaldb.local_node, causaldb.node, causaldb.stream, causaldb.omission, causaldb.descriptor, causaldb.log,
 	causaldb.log_chunk, causaldb.tag, causaldb.tag_column, causaldb.grave,
 	causaldb.strong_state, causaldb.strong_log TO causaldb_admin;
+-- what a node that was away asks of another
+GRANT SELECT ON causaldb.strong_log TO causaldb_replicator;
