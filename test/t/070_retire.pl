@@ -29,7 +29,7 @@ foreach my $node ($a, $b)
 {
 	wait_until('deps of ' . $node->name . ' name one stream of a node', sub {
 		$node->run('UPDATE t SET n = n + 100 WHERE id = 10');
-		$node->run('SELECT get_byte(deps, 0) - (encode(substr(deps, 2, 1), 'hex') = '01')::int FROM causaldb.log l JOIN causaldb.stream s ON s.id = l.stream JOIN causaldb.local_node n ON n.node = s.node ORDER BY position DESC LIMIT 1') == 1;
+		$node->run('SELECT get_byte(deps, 0) - (position(decode($$01$$, $$hex$$) in substr(deps, 2, 1)) = 1)::int FROM causaldb.log l JOIN causaldb.stream s ON s.id = l.stream JOIN causaldb.local_node n ON n.node = s.node ORDER BY position DESC LIMIT 1') == 1;
 	});
 }
 converge($a, $b);
