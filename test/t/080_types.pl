@@ -196,7 +196,7 @@ sub show_difference
 	my ($t, $one, $other, $name) = @_;
 	my (%count, $shown);
 
-	diag("$t->{name} ($t->{policy}" . ($t->{rewrites} ? ', rewrites' : '') . ') ' . join(', ', map { "$_->{name} $_->{type}" } sort { $a->{name} cmp $b->{name} } @{ $t->{columns} }));
+	diag("$t->{name} ($t->{policy}" . ($t->{rewrites} ? ", rewrites $t->{rewrites}" : '') . ') ' . join(', ', map { "$_->{name} $_->{type}" } sort { $a->{name} cmp $b->{name} } @{ $t->{columns} }));
 	$count{$_}++ foreach split /\n/, $one;
 	$count{$_}-- foreach split /\n/, $other;
 	foreach my $row (sort keys %count)

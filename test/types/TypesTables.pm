@@ -105,7 +105,7 @@ sub _make_table
 	$t{columns} = [ @keys, @columns ];
 	$t{written} = [ grep { !$_->{generated} } @{ $t{columns} } ];
 	$t{policy} = pick('update_wins', 'delete_wins', 'last_write');
-	$t{rewrites} = chance(0.2);
+	$t{rewrites} = pick('itself', 'others', 'back') if chance(0.25);
 	$t{subset} = chance(0.15);
 	return \%t;
 }
@@ -115,7 +115,7 @@ sub ddl
 {
 	my ($self) = @_;
 	my $s = $self->{schema};
-	my @sql = ('SET array_nulls = on', "CREATE SCHEMA $s");
+	my @sql = ('SET array_nulls = on', 'SET xmloption = content', "CREATE SCHEMA $s");
 
 	push @sql, "CREATE TABLE $s.filler$_ (a int)" foreach 1 .. between(0, 3);
 	push @sql, $_->{ddl} foreach grep { $_->{ddl} } @{ $self->{made} };
@@ -181,18 +181,27 @@ sub partitions
 	return @sql;
 }
 
-# A trigger that writes the row again while its first version is captured.
+# A trigger that writes rows again while their first version is captured: the
+# row itself, or all that stand, or the one that was deleted.
 sub rewriting_trigger
 {
 	my ($t) = @_;
 	my ($c) = grep { !$_->{key} && !$_->{generated} } @{ $t->{columns} };
 	my $match = join ' AND ', map { "$_->{name} = NEW.$_->{name}" } @{ $t->{keys} };
+	my $keys = join ', ', map { $_->{name} } @{ $t->{keys} };
+	my $old = join ', ', map { "OLD.$_->{name}" } @{ $t->{keys} };
 	my $f = "$t->{name}_again";
+	my $does = {
+		itself => "UPDATE $t->{name} SET $c->{name} = NULL WHERE $match",
+		others => "UPDATE $t->{name} SET $c->{name} = NULL WHERE $c->{name} IS NOT NULL",
+		back => "INSERT INTO $t->{name} ($keys) SELECT $old ON CONFLICT DO NOTHING"
+	}->{ $t->{rewrites} };
+	my ($when, $row) = $t->{rewrites} eq 'back' ? ('DELETE', 'OLD') : ('INSERT OR UPDATE', 'NEW');
 
 	return ("CREATE FUNCTION $f() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN
-	IF pg_trigger_depth() < 2 THEN UPDATE $t->{name} SET $c->{name} = NULL WHERE $match; END IF;
+	IF pg_trigger_depth() < 2 THEN $does; END IF;
 	RETURN NULL; END \$\$",
-		"CREATE TRIGGER again AFTER INSERT OR UPDATE ON $t->{name} FOR EACH ROW WHEN (NEW.$c->{name} IS NOT NULL) EXECUTE FUNCTION $f()");
+		"CREATE TRIGGER again AFTER $when ON $t->{name} FOR EACH ROW WHEN ($row.$c->{name} IS NOT NULL) EXECUTE FUNCTION $f()");
 }
 
 sub tagging
