@@ -25,7 +25,7 @@
 #include "wall.h"
 
 /* the log stands still so long before anybody is looked for */
-#define PATIENCE_MS 20
+#define PATIENCE_MS 100
 #define MAX_PROCESSES 256
 
 static NodeShared *node;
@@ -154,7 +154,7 @@ strong_block_look(NodeShared *n)
 	old = MemoryContextSwitchTo(context);
 	if (waits(strong->player_pid))
 		look_from(strong->player_pid, stuck_ms);
-	if (waits(node->apply_pid))
+	if (pg_atomic_read_u32(&strong->lacks_deps) && waits(node->apply_pid))
 		look_from(node->apply_pid, stuck_ms);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(context);

@@ -510,9 +510,13 @@ one_step(void)
 		(void) strong_turn_applied(node, next);
 		return STEP_DONE;
 	}
-	if (wall_timer() < retry_at || backend_has_it() || !prepare() ||
-		!deps_are_met())
+	if (wall_timer() < retry_at || backend_has_it())
 		return STEP_WAIT;
+	if (!prepare() || !deps_are_met())
+	{
+		pg_atomic_write_u32(&strong->lacks_deps, 1);
+		return STEP_WAIT;
+	}
 	/* a backend may have committed it just before it left its slot */
 	if (pg_atomic_read_u64(&strong->applied) + 1 != next)
 		return STEP_DONE;
@@ -617,6 +621,7 @@ causaldb_strong_play_main(Datum database)
 			ProcessConfigFile(PGC_SIGHUP);
 		}
 		ResetLatch(MyLatch);
+		pg_atomic_write_u32(&strong->lacks_deps, 0);
 		keep_house();
 		step = one_step();
 		MemoryContextSwitchTo(play_context);

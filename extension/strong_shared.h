@@ -84,6 +84,8 @@ typedef struct StrongShared
 	pg_atomic_uint32 used;   /* there is, or was, a strong column */
 	pg_atomic_uint32 want_held; /* the leader waits for what we come to hold */
 	pg_atomic_uint32 wanted;    /* a slot or a read is there to be looked at */
+	pg_atomic_uint32 lacks_deps; /* the player waits for what the apply worker
+								  * is to apply */
 	pg_atomic_uint64 last_stamped; /* largest position of our own stream that
 									* a transaction has or had */
 	ConditionVariable applied_cv; /* `applied` moved */
@@ -150,6 +152,7 @@ strong_shared_init(StrongShared *s, int tranche)
 	pg_atomic_init_u32(&s->used, 0);
 	pg_atomic_init_u32(&s->want_held, 0);
 	pg_atomic_init_u32(&s->wanted, 0);
+	pg_atomic_init_u32(&s->lacks_deps, 0);
 	pg_atomic_init_u64(&s->last_stamped, 0);
 	ConditionVariableInit(&s->applied_cv);
 }

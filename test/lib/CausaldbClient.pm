@@ -134,6 +134,13 @@ sub _list
 
 sub acked { my ($self) = @_; return $self->_list('acked'); }
 sub failed { my ($self) = @_; return $self->_list('failed'); }
+# Those that failed with that SQLSTATE.
+sub failed_with
+{
+	my ($self, $code) = @_;
+	return map { /^failed (\d+) $code\n/ ? $1 : () }
+	  split /^/, PostgreSQL::Test::Utils::slurp_file($self->{file});
+}
 sub unknown { my ($self) = @_; return $self->_list('unknown'); }
 
 # Waits until n more transactions are acknowledged.
