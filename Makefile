@@ -137,6 +137,9 @@ check-programs: $(CHECK_PROGRAMS) build/linkproxy build/linear
 	@: > build/check-programs
 	@$(foreach p,$(CHECK_PROGRAMS),\
 		echo '$(p) $($(notdir $(p))_ARGS)' >> build/check-programs;)
+# five minutes of faults on the strong path; make check has some seconds of it
+check-chaos: temp-install check-programs
+	@CAUSALDB_CHAOS_SECONDS=300 CAUSALDB_FILE_LIMIT=900 test/run -j 1 -v test/t/110_strong_chaos.pl
 unit: temp-install check-programs
 	@test/run --only programs
 
