@@ -386,6 +386,7 @@ start(Oid database)
 		TopMemoryContext, "causaldb consensus round", ALLOCSET_DEFAULT_SIZES);
 	consensus_peer_init(node);
 	consensus_peer_load();
+	DEBUG_POINT("consensus_starts");
 	consensus_engine_start(node);
 	consensus_desk_init(node);
 	inbox_open(node, INBOX_CONSENSUS);

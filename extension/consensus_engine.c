@@ -193,6 +193,8 @@ consensus_engine_start(NodeShared *n)
 		pg_atomic_write_u32(&node->strong.used, 1);
 		shmem_wake_supervisor();
 	}
+	pg_write_barrier();
+	pg_atomic_write_u32(&node->strong.known, 1);
 }
 
 /* ------------------------------------------------------------ sending */

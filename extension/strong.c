@@ -11,6 +11,7 @@
 
 #include "errors.h"
 #include "guc.h"
+#include "identity.h"
 #include "shmem.h"
 #include "strong.h"
 #include "wall.h"
@@ -20,6 +21,24 @@
 
 static uint64 last_serial = 0; /* of this process's questions */
 
+/*
+ * Before the consensus process has said what is used: is there to be one? Once
+ * a session has seen that the database was no node, only a stream that opens
+ * can make it one.
+ */
+static bool
+is_node(const NodeShared *node)
+{
+	static bool was_none = false;
+
+	if (node != NULL && node->own.boot != 0)
+		return true;
+	if (was_none)
+		return false;
+	was_none = !identity_installed() || identity_read().node == 0;
+	return !was_none;
+}
+
 bool
 strong_in_use(void)
 {
@@ -28,7 +47,12 @@ strong_in_use(void)
 	if (!shmem_available())
 		return false;
 	node = shmem_find_node(MyDatabaseId);
-	return node != NULL && pg_atomic_read_u32(&node->strong.used) != 0;
+	if (node != NULL && pg_atomic_read_u32(&node->strong.known) != 0)
+	{
+		pg_read_barrier();
+		return pg_atomic_read_u32(&node->strong.used) != 0;
+	}
+	return is_node(node);
 }
 
 uint64

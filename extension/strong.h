@@ -27,7 +27,10 @@
 
 #include "utils/timestamp.h"
 
-/* This database is a cluster's node and there is, or was, a strong column. */
+/*
+ * This database is a cluster's node and there is, or was, a strong column; or
+ * nobody knows yet, since the server has just started. In a transaction.
+ */
 extern bool strong_in_use(void);
 /* Entries up to here are visible to a snapshot taken from now on. */
 extern uint64 strong_applied(void);

@@ -82,6 +82,8 @@ typedef struct StrongShared
 	pg_atomic_uint64 applied;
 	pg_atomic_uint32 leader; /* node, 0: none known */
 	pg_atomic_uint32 used;   /* there is, or was, a strong column */
+	pg_atomic_uint32 known;  /* `used` says so since this start: before, the
+							  * consensus process has not looked yet */
 	pg_atomic_uint32 want_held; /* the leader waits for what we come to hold */
 	pg_atomic_uint32 wanted;    /* a slot or a read is there to be looked at */
 	pg_atomic_uint32 lacks_deps; /* the player waits for what the apply worker
@@ -150,6 +152,7 @@ strong_shared_init(StrongShared *s, int tranche)
 	pg_atomic_init_u64(&s->applied, 0);
 	pg_atomic_init_u32(&s->leader, 0);
 	pg_atomic_init_u32(&s->used, 0);
+	pg_atomic_init_u32(&s->known, 0);
 	pg_atomic_init_u32(&s->want_held, 0);
 	pg_atomic_init_u32(&s->wanted, 0);
 	pg_atomic_init_u32(&s->lacks_deps, 0);

@@ -179,6 +179,23 @@ is($c->run('SELECT v FROM plain'), 1, 'other tables are read');
 is($c->run("UPDATE seats SET note = 'alone' WHERE id = 3 RETURNING note"), 'alone', 'and eventual columns written');
 $_->start foreach $a, $b;
 $c->wait_sql($select, $v);
+
+# ------------------------------------------------------------ a start
+# before the node knows what it has missed, it knows that it does not know
+$c->kill9;
+write_elsewhere(0);
+my @said;
+$c->append_conf('postgresql.auto.conf', "causaldb.debug_point = 'consensus_starts:hang'");
+$c->start;
+foreach (1 .. 3)
+{
+	my ($ret, $out) = $c->psql('postgres', $select);
+	push @said, $ret == 0 ? $out : 'refused';
+}
+is("@said", 'refused refused refused', 'a node that has just started does not say what it had before');
+is($c->run('SELECT v FROM plain'), 1, 'but what is not strong');
+$c->clear_debug_point;
+$c->wait_sql($select, $v);
 converge(@nodes);
 same_table('seats', @nodes);
 $_->quit foreach values %old;
