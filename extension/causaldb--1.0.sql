@@ -200,7 +200,7 @@ CREATE FUNCTION causaldb.preview(relation regclass)
 	LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
 	SELECT * FROM causaldb.preview_checks($1)
 	UNION ALL
-	SELECT f.aspect, 'fact', f.says, f.hint FROM (
+	SELECT * FROM (SELECT f.aspect, 'fact', f.says, f.hint FROM (
 		SELECT 'key' AS aspect, format('Rows are told apart by the primary key (%s). A change of the key is a DELETE and an INSERT.',
 			string_agg(quote_ident(a.attname), ', ' ORDER BY k.place)) AS says, NULL AS hint
 		FROM pg_index i CROSS JOIN unnest(i.indkey) WITH ORDINALITY AS k (attnum, place)
@@ -267,6 +267,8 @@ CREATE FUNCTION causaldb.preview(relation regclass)
 		FROM pg_class c WHERE c.oid = $1 AND c.relkind IN ('r', 'p')
 	) f
 	WHERE NOT EXISTS (SELECT FROM causaldb.preview_checks($1) c WHERE c.verdict = 'refused' AND c.aspect IN ('kind', 'persistence'))
+	ORDER BY array_position('{key,merge,generated,default,sequence,constraint,trigger,rule,security,partitions,rows,lock}', f.aspect),
+		f.says COLLATE "C" DESC) facts
 $$;
 COMMENT ON FUNCTION causaldb.preview(regclass) IS
 	'tells before a table is tagged what that would mean for it: what is refused or warned of, and what is merely so';

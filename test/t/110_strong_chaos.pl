@@ -142,7 +142,7 @@ sub signal_consensus
 {
 	my ($node, $signal) = @_;
 
-	$node->{consensus} = $node->run("SELECT pid FROM pg_stat_activity WHERE application_name = 'causaldb consensus'")
+	$node->{consensus} = $node->run("SELECT pid FROM pg_stat_activity WHERE backend_type LIKE 'causaldb consensus%'")
 	  if $signal eq 'STOP';
 	kill($signal, $node->{consensus});
 	return;

@@ -264,7 +264,7 @@ bad_descriptors(void)
 	CHECK(!sound(&d));
 	three[0] = column("cc", 2);
 	CHECK(sound(&d));
-	three[1].rule = (RepRule) 3;
+	three[1].rule = (RepRule) (REP_RULE_STRONG + 1);
 	CHECK(!sound(&d));
 	three[1].rule = (RepRule) 0;
 	CHECK(!sound(&d));
@@ -272,7 +272,7 @@ bad_descriptors(void)
 	CHECK(sound(&d));
 	d.policy = (RepRowPolicy) 0;
 	CHECK(!sound(&d));
-	d.policy = (RepRowPolicy) 4;
+	d.policy = (RepRowPolicy) (REP_POLICY_STRONG + 1);
 	CHECK(!sound(&d));
 	d.policy = REP_POLICY_LAST_WRITE;
 	d.table_len = 0;
