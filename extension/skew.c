@@ -219,12 +219,16 @@ stamping_base(NodeShared *node)
 	return Max(wall_base(), hlc_ms - (int64) wall_boot_ms());
 }
 
+/*
+ * Both count. A start's mark is near the time whatever the clock says; a clock
+ * that is behind leaves it standing there, until all peers look ahead.
+ */
 static Trust
 judged(Trust trust, const Votes *votes, int64 since_start_ms)
 {
 	bool asked = votes->pending == 0 || since_start_ms > START_WAIT_MS;
 
-	if (votes->near_ours > 0)
+	if (votes->near_ours > 0 && votes->near_wall > 0)
 		return TRUST_GIVEN;
 	if (votes->reached > 0)
 		return asked ? TRUST_REFUSED : trust;
@@ -240,13 +244,11 @@ skew_judge(NodeShared *node)
 {
 	uint32 trust = pg_atomic_read_u32(&node->trust);
 	Votes votes = {0};
-	int64 ours;
 	Trust now;
 
 	if (trust == TRUST_GIVEN)
 		return;
-	ours = stamping_base(node);
-	count_peers(&votes, node, ours, ours);
+	count_peers(&votes, node, stamping_base(node), wall_base());
 	now = judged((Trust) trust, &votes, (int64) (wall_boot_ms() - node->opened_at));
 	if (now == (Trust) trust || !pg_atomic_compare_exchange_u32(&node->trust, &trust, now))
 		return;
@@ -266,7 +268,13 @@ skew_detail(NodeShared *node)
 	Votes votes = {0};
 	int64 apart;
 
-	count_peers(&votes, node, ours, ours);
+	count_peers(&votes, node, ours, wall_base());
+	if (votes.from_wall > votes.from_ours)
+	{
+		votes = (Votes) {0};
+		ours = wall_base();
+		count_peers(&votes, node, ours, ours);
+	}
 	if (votes.reached == 0)
 		return pstrdup("Its clock was further than causaldb.max_clock_skew from those of all peers that it could reach.");
 	apart = ours - votes.nearest_base;

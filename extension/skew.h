@@ -18,6 +18,8 @@
  *	  can be reached, is not followed; unless a peer has it and none has ours.
  * 2. Peers in the same server have our clock, so they say nothing about it.
  * 3. A node that is trusted stays so until the server starts again.
+ * 4. A node with peers is trusted only if both its time and where its clock
+ *	  stands are near some peer's; or an operator says so.
  */
 #ifndef CAUSALDB_SKEW_H
 #define CAUSALDB_SKEW_H

@@ -131,14 +131,20 @@ foreach my $wrong ([ '1d', 86400, 'ahead of' ], [ '-1h', -3600, 'behind' ])
 }
 
 # ------------------------------------------------------------ a crash in a refused jump
-my $before = $n2->run('SELECT hlc FROM causaldb.clock');
 $n2->set_conf('causaldb.clock_offset', '-3600000');
 $n2->wait_sql('SELECT refused IS NOT NULL FROM causaldb.clock');
+stamped($n2);
+my $before = $n2->run('SELECT hlc FROM causaldb.clock');
 $n2->kill9;
+# however long the start takes, the mark is near the peers' time; the clock is not
+$n2->append_conf('postgresql.auto.conf', "causaldb.max_clock_skew = '10min'");
 $n2->start;
 $n2->wait_sql('SELECT hlc IS NOT NULL FROM causaldb.clock');
 cmp_ok($n2->run('SELECT hlc FROM causaldb.clock'), '>', $before, 'no start begins below an earlier stamp');
 $n2->wait_sql("SELECT trust = 'refused' FROM causaldb.clock");
+like(sql_error($n2, "INSERT INTO t VALUES (0, 'never')", '55000', 'a clock an hour behind is refused at a start near the mark'),
+	qr/DETAIL:  Its clock is 3\d{6} ms behind that of node \d/, 'and the clock is what is named, not the mark');
+$n2->set_conf('causaldb.max_clock_skew', '2s');
 
 # ------------------------------------------------------------ a stream that is ahead
 # The operator says that a clock is right which the peers' clocks deny.
