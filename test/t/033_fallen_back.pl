@@ -11,6 +11,7 @@ converge($n1, $n2, $n3);
 link_between($n1, $n3)->mute($n1);
 $n2->set_debug_point('apply_before_commit:hang');
 $n1->run("BEGIN; INSERT INTO u VALUES (1); INSERT INTO t VALUES (1, 'fails on n2'); COMMIT");
+$n2->wait_for_log(qr/holds at debug point "apply_before_commit"/);
 my $apply = "(SELECT pid FROM pg_stat_activity WHERE backend_type = 'causaldb apply')";
 $n2->wait_sql("SELECT count(*) > 0 FROM pg_locks WHERE pid = $apply AND relation = 'u'::regclass");
 my $client = $n2->session;
@@ -21,7 +22,8 @@ $n2->run("SELECT pg_cancel_backend($apply)");
 $n2->wait_sql("SELECT count(*) = 1 FROM pg_locks WHERE pid = $apply AND relation = 'u'::regclass AND NOT granted");
 $n2->clear_debug_point;
 $n2->run("INSERT INTO t VALUES (2, 'has not seen it')");
-ok($n3->wait_sql('SELECT count(*) = 1 FROM t WHERE id = 2'), 'a local transaction does not wait for what failed');
+ok($n3->wait_sql('SELECT count(*) = 1 FROM t WHERE id = 2'), 'a local transaction does not wait for what failed')
+  || diag(join "\n", map { $_->name . ":\n" . $_->run('SELECT * FROM causaldb.streams') } $n1, $n2, $n3);
 is($n3->run('SELECT count(*) FROM t'), 1, 'which is not there');
 
 $client->quit;
