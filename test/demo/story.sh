@@ -308,7 +308,7 @@ kill_server()
 		kill -0 "$pid" 2>/dev/null || return 0
 		breathe
 	done
-	rm -f "$home/node$1/postmaster.pid"
+	rm -f "$home/.s.PGSQL.$(sed -n 4p "$home/node$1/postmaster.pid").lock" "$home/node$1/postmaster.pid"
 }
 
 bank()

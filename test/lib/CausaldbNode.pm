@@ -261,7 +261,8 @@ sub _wait_gone
 		last if time >= $end;
 		usleep(20_000);
 	}
-	unlink $self->data_dir . '/postmaster.pid' if kill(0, $self->{_pid});
+	unlink $self->data_dir . '/postmaster.pid', $self->host . '/.s.PGSQL.' . $self->port . '.lock'
+	  if kill(0, $self->{_pid});
 	$self->{_pid} = undef;
 	return;
 }
