@@ -56,7 +56,8 @@ CatalogTag
 catalog_tag_read(Oid relid)
 {
 	Relation rel = table_open(store_table(STORE_TAG), AccessShareLock);
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	/* of now, as GetLatestSnapshot, but allowed in parallel queries too */
+	Snapshot snapshot = RegisterSnapshot(GetCatalogSnapshot(RelationGetRelid(rel)));
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple tup;
@@ -91,7 +92,8 @@ RepRule *
 catalog_tag_rules(Relation target)
 {
 	Relation rel = table_open(store_table(STORE_TAG_COLUMN), AccessShareLock);
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	/* of now, as GetLatestSnapshot, but allowed in parallel queries too */
+	Snapshot snapshot = RegisterSnapshot(GetCatalogSnapshot(RelationGetRelid(rel)));
 	RepRule *rules =
 		palloc0(sizeof(RepRule) * (RelationGetNumberOfAttributes(target) + 1));
 	ScanKeyData key;

@@ -96,7 +96,8 @@ identity_read(void)
 {
 	Identity id = {0};
 	Relation rel = table_open(identity_table("local_node"), AccessShareLock);
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	/* of now, as GetLatestSnapshot, but allowed in parallel queries too */
+	Snapshot snapshot = RegisterSnapshot(GetCatalogSnapshot(RelationGetRelid(rel)));
 	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
 	HeapTuple tuple = heap_getnext(scan, ForwardScanDirection);
 

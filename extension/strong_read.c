@@ -68,8 +68,9 @@ is_own_worker(void)
 static bool
 is_wanted(void)
 {
-	return guc_strong_reads != STRONG_READS_OFF && strong_in_use() &&
-		   !capture_applying && !IsParallelWorker() && !is_own_worker() &&
+	/* a parallel worker's snapshot is its leader's, who has waited */
+	return guc_strong_reads != STRONG_READS_OFF && !IsParallelWorker() &&
+		   strong_in_use() && !capture_applying && !is_own_worker() &&
 		   !RecoveryInProgress() && !BREAK("no_read_barrier");
 }
 
@@ -207,7 +208,9 @@ prepare(QueryDesc *query)
 
 	if (need == STRONG_NEED_NONE || query->snapshot == InvalidSnapshot)
 		return false;
-	owner = owner_of(query->snapshot);
+	/* a function's query in the leader of a parallel one: no snapshot can be
+	 * taken here, and the workers' is that of the query that runs */
+	owner = IsInParallelMode() ? running : owner_of(query->snapshot);
 	if (owner)
 	{
 		if (owner->covered || need == STRONG_NEED_MAYBE)

@@ -41,8 +41,9 @@ typedef struct TableEntry
 
 typedef struct FunctionEntry
 {
-	uint32 hash; /* hash key */
-	bool shares_snapshot;
+	uint32 hash;             /* hash key */
+	bool shares_snapshot;    /* its queries read with its caller's */
+	bool shares_in_parallel; /* where the caller is a parallel query */
 } FunctionEntry;
 
 static HTAB *tables = NULL;
@@ -247,42 +248,48 @@ depends_on(const PlannedStmt *plan, const RangeTblEntry *rte, int rti)
 /* ------------------------------------------------------------- functions */
 
 /* Finds the functions of that hash; once a function and session. */
-static bool
-find_function(uint32 hash)
+static void
+fill_function(FunctionEntry *e)
 {
 	Relation rel = table_open(ProcedureRelationId, AccessShareLock);
 	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0,
 										  NULL);
-	bool shares = false;
 	HeapTuple tuple;
 
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_proc proc = (Form_pg_proc) GETSTRUCT(tuple);
 
-		if (proc->provolatile == PROVOLATILE_STABLE &&
-			proc->prolang != INTERNALlanguageId &&
-			proc->prolang != ClanguageId &&
-			GetSysCacheHashValue1(PROCOID, ObjectIdGetDatum(proc->oid)) == hash)
-			shares = true;
+		if (proc->prolang == INTERNALlanguageId ||
+			proc->prolang == ClanguageId ||
+			GetSysCacheHashValue1(PROCOID, ObjectIdGetDatum(proc->oid)) !=
+				e->hash)
+			continue;
+		if (proc->provolatile == PROVOLATILE_STABLE)
+			e->shares_snapshot = true;
+		/* in a parallel query nobody takes a new one */
+		if (proc->provolatile == PROVOLATILE_VOLATILE &&
+			proc->proparallel != PROPARALLEL_UNSAFE)
+			e->shares_in_parallel = true;
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
-	return shares;
 }
 
 static bool
-shares_snapshot(uint32 hash)
+shares_snapshot(uint32 hash, bool in_parallel)
 {
 	FunctionEntry *e = hash_search(functions, &hash, HASH_FIND, NULL);
-	bool shares;
 
-	if (e)
-		return e->shares_snapshot;
-	shares = find_function(hash);
-	e = hash_search(functions, &hash, HASH_ENTER, NULL);
-	e->shares_snapshot = shares;
-	return shares;
+	if (e == NULL)
+	{
+		FunctionEntry found = { .hash = hash };
+
+		fill_function(&found);
+		e = hash_search(functions, &hash, HASH_ENTER, NULL);
+		*e = found;
+	}
+	return e->shares_snapshot || (in_parallel && e->shares_in_parallel);
 }
 
 /* ------------------------------------------------------------- statements */
@@ -319,7 +326,8 @@ strong_tables_need(const PlannedStmt *plan)
 	{
 		PlanInvalItem *item = lfirst_node(PlanInvalItem, lc);
 
-		if (item->cacheId == PROCOID && shares_snapshot(item->hashValue))
+		if (item->cacheId == PROCOID &&
+			shares_snapshot(item->hashValue, plan->parallelModeNeeded))
 			return STRONG_NEED_MAYBE;
 	}
 	return STRONG_NEED_NONE;

@@ -19,5 +19,9 @@ SELECT proname
    AND prolang NOT IN (SELECT oid FROM pg_language WHERE lanname = 'c')
    AND NOT coalesce(array_to_string(proconfig, ',') ~ 'search_path=', false)
  ORDER BY 1;
+-- parallel queries go on, also before the database is a node
+SET force_parallel_mode = on;
+SELECT count(*) > 0 AS parallel FROM pg_class;
+RESET force_parallel_mode;
 DROP EXTENSION causaldb CASCADE;
 SELECT count(*) AS left_over FROM pg_namespace WHERE nspname = 'causaldb';

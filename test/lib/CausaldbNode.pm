@@ -167,14 +167,15 @@ sub create_cluster
 			$self->name, $self->dsn));
 }
 
-# Joins the cluster of $via. Both must know each other.
+# Joins the cluster of $via. Both must know each other. Tables are compared by
+# parallel queries, as large ones are.
 sub join_cluster
 {
 	my ($self, $via, $copy) = @_;
 	$self->knows($via) unless $self->{_services}{ $via->name };
 	$via->knows($self) unless $via->{_services}{ $self->name };
 	return $self->run(
-		sprintf("SELECT causaldb.join_cluster('%s', '%s', '%s', '%s')",
+		sprintf("SET force_parallel_mode = on; SELECT causaldb.join_cluster('%s', '%s', '%s', '%s')",
 			$self->name, $self->dsn, $via->dsn, $copy // 'none'));
 }
 

@@ -29,6 +29,10 @@ $c->run(q(
 		'SELECT status FROM seats WHERE id = 1';
 	CREATE FUNCTION f_sql_stable() RETURNS int LANGUAGE sql STABLE AS
 		'SELECT status FROM seats WHERE id = 1';
+	CREATE TABLE plain_rows AS SELECT g FROM generate_series(1, 3) g;
+	ANALYZE plain_rows;
+	CREATE FUNCTION f_parallel() RETURNS int LANGUAGE plpgsql VOLATILE PARALLEL SAFE AS
+		'BEGIN RETURN (SELECT status FROM seats WHERE id = 1); END';
 	CREATE FUNCTION f_set() RETURNS SETOF int LANGUAGE sql STABLE AS
 		'SELECT status FROM seats WHERE id = 1';
 ));
@@ -91,6 +95,8 @@ my @ways = (
 	[ 'COPY of the table' => sub { (split /\t/, (grep { /^1\t/ } split /\n/, $c->run('COPY seats TO STDOUT'))[0])[1] } ],
 	[ 'CREATE TABLE AS' => sub { psql_gives("CREATE TEMP TABLE x AS $select; SELECT * FROM pg_temp.x") } ],
 	[ 'a parallel query' => sub { psql_gives("SET force_parallel_mode = on; SET parallel_setup_cost = 0; $select") } ],
+	[ 'a function in a parallel query' => sub { psql_gives("SET force_parallel_mode = on; SET parallel_setup_cost = 0; SELECT f_parallel()") } ],
+	[ 'a function in the leader of a parallel query' => sub { psql_gives("SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0; SET parallel_leader_participation = on; SET max_parallel_workers = 0; SELECT min(f_parallel()) FROM plain_rows") } ],
 	[ 'REPEATABLE READ, alone' => sub { psql_gives("SET default_transaction_isolation = 'repeatable read';\n$select") } ],
 	[ 'REPEATABLE READ, in a block' => sub { psql_gives("BEGIN ISOLATION LEVEL REPEATABLE READ; $select; COMMIT") } ],
 	[ 'REPEATABLE READ, set in a block' => sub { psql_gives("BEGIN; SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; $select; COMMIT") } ],
