@@ -22,21 +22,26 @@
 static uint64 last_serial = 0; /* of this process's questions */
 
 /*
- * Before the consensus process has said what is used: is there to be one? Once
- * a session has seen that the database was no node, only a stream that opens
- * can make it one.
+ * Before the consensus process has said what is used: is there to be one? The
+ * table is read once a session. Where it said that the database is no node, only
+ * a stream that opens can make it one.
  */
 static bool
 is_node(const NodeShared *node)
 {
-	static bool was_none = false;
+	static enum
+	{
+		NOT_READ,
+		NO_NODE,
+		IS_NODE
+	} was = NOT_READ;
 
 	if (node != NULL && node->own.boot != 0)
 		return true;
-	if (was_none)
-		return false;
-	was_none = !identity_installed() || identity_read().node == 0;
-	return !was_none;
+	if (was == NOT_READ)
+		was = identity_installed() && identity_read().node != 0 ? IS_NODE
+																 : NO_NODE;
+	return was == IS_NODE;
 }
 
 bool
