@@ -123,7 +123,11 @@ sub run
 sub session
 {
 	my ($self, %opt) = @_;
-	return $self->background_psql('postgres', on_error_stop => 0, %opt);
+	my $session = $self->background_psql('postgres', on_error_stop => 0, %opt);
+
+	# each query may take that long, not all of them together with the pauses
+	$session->set_query_timer_restart;
+	return bless $session, 'CausaldbSession';
 }
 
 # Waits until the query gives the wanted answer ('t' unless told); a failed
@@ -326,6 +330,19 @@ sub set_break
 {
 	my ($self, $mistake) = @_;
 	return $self->set_conf('causaldb.break', $mistake);
+}
+
+# A session of a test, whose end has a time of its own, too.
+package CausaldbSession;
+
+use parent -norequire, 'PostgreSQL::Test::BackgroundPsql';
+
+sub quit
+{
+	my ($self) = @_;
+
+	$self->{timeout}->start;
+	return $self->SUPER::quit;
 }
 
 1;
