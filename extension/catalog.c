@@ -296,7 +296,8 @@ build_partition(Relation rel, Oid root_relid, MemoryContext context)
 		out->max_attnum = 0;
 		for (int i = 0; i < out->ncolumns; i++)
 		{
-			out->attnums[i] = tree_attribute(rel, root, out->root_attnums[i]);
+			out->attnums[i] =
+				tree_written_attribute(rel, root, out->root_attnums[i]);
 			out->max_attnum = Max(out->max_attnum, out->attnums[i]);
 		}
 		if (!out->append_only)

@@ -173,7 +173,7 @@ look_at_tagged(Relation root)
 	List *fresh = NIL;
 	ListCell *cell;
 
-	members = tree_members(root, AccessShareLock);
+	members = tree_captured(root, AccessShareLock);
 	for_each_from(cell, members, 1)
 		if (is_tagged(lfirst_oid(cell)))
 			refuse_by_oid(lfirst_oid(cell));
@@ -233,7 +233,7 @@ leave(Relation child, const char *parent)
 	ListCell *cell;
 	bool any = false;
 
-	foreach (cell, tree_members(child, AccessExclusiveLock))
+	foreach (cell, tree_captured(child, AccessExclusiveLock))
 	{
 		Relation member = table_open(lfirst_oid(cell), NoLock);
 

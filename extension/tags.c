@@ -486,7 +486,7 @@ check_change(Relation rel, const TagChange *c, const char *change)
 static void
 each_member(Relation root, void (*act)(Relation member))
 {
-	List *members = tree_members(root, NoLock);
+	List *members = tree_captured(root, NoLock);
 	ListCell *cell;
 
 	foreach (cell, members)
@@ -661,7 +661,7 @@ open_target(const TagChange *c)
 						 "(...);",
 						 quote_qualified_identifier(c->schema, c->table))));
 	rel = relation_open(relid, NoLock);
-	(void) tree_members(rel, lock);
+	(void) tree_captured(rel, lock);
 	return rel;
 }
 
