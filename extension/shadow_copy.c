@@ -14,6 +14,7 @@
 #include "member.h"
 #include "progress.h"
 #include "shadow_copy.h"
+#include "store.h"
 #include "table_copy.h"
 #include "tags.h"
 
@@ -196,6 +197,8 @@ shadow_copy(const ShadowCopy *from)
 											  "payload", NULL };
 	static const char *const omission[] = { "stream", "position", "omitted",
 											"final", NULL };
+	static const char *const log_key[] = { "key_hash", "position", "stream",
+										   "chunk", NULL };
 	static const char *const chunk[] = { "xid", "stream", "ordinal", "payload",
 										 NULL };
 	uint64 rows;
@@ -219,6 +222,14 @@ shadow_copy(const ShadowCopy *from)
 		"(SELECT index, term, entry, payload FROM causaldb.strong_log WHERE index <= "
 		"(SELECT pg_catalog.max(l.position) FROM causaldb.log l WHERE l.stream = 1))",
 		strong_log);
+	/* Of what the source remembers only the TRUNCATEs: the rest is read anew
+	 * from the log above what is stable, a TRUNCATE may be below (truncates.h). */
+	(void) copy_shadow(
+		from, "log_key",
+		psprintf("(SELECT key_hash, position, stream, chunk FROM causaldb.log_key"
+				 " WHERE key_hash = " INT64_FORMAT " AND stream <> 0)",
+				 (int64) STORE_TRUNCATE_HASH),
+		log_key);
 	progress_table("causaldb.log", bytes_of(from->source, "log"));
 	rows = copy_shadow(
 		from, "log",

@@ -37,6 +37,9 @@ typedef enum StoreTable
 } StoreTable;
 #define STORE_NTABLES (STORE_LOCAL_NODE + 1)
 
+/* stands for the hash in causaldb.log_key where the transaction has a TRUNCATE */
+#define STORE_TRUNCATE_HASH UINT64CONST(0x54525543)
+
 /* The schema causaldb, or InvalidOid where the extension is not installed. */
 extern Oid store_schema(void);
 /* ERROR 55000 if the extension is not (or only in part) installed. */

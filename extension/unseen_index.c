@@ -251,7 +251,7 @@ keep_truncate(int slot, uint64 position)
 {
 	Relation rel = table_open(identity_table("log_key"), RowExclusiveLock);
 
-	spill_key(rel, TRUNCATE_HASH, slot, position, NO_CHUNK);
+	spill_key(rel, STORE_TRUNCATE_HASH, slot, position, NO_CHUNK);
 	table_close(rel, RowExclusiveLock);
 	CommandCounterIncrement();
 }
@@ -306,7 +306,7 @@ already_spilled(int slot, uint64 position)
 		bool isnull;
 		Datum hash = heap_getattr(tuple, 1, RelationGetDescr(rel), &isnull);
 
-		found = (uint64) DatumGetInt64(hash) != TRUNCATE_HASH;
+		found = (uint64) DatumGetInt64(hash) != STORE_TRUNCATE_HASH;
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
@@ -412,7 +412,7 @@ remember_truncates(void)
 	if (likely(remembered))
 		return;
 	remembered = true;
-	unseen_index_places(TRUNCATE_HASH, NULL, false, &places);
+	unseen_index_places(STORE_TRUNCATE_HASH, NULL, false, &places);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	for (i = 0; i < places.n; i++)
 	{

@@ -20,8 +20,6 @@
 
 #define UNSEEN_INDEX_MAX_ENTRIES (512 * 1024)
 #define NO_CHUNK (-1)
-/* stands for the hash in causaldb.log_key where the transaction has a TRUNCATE */
-#define TRUNCATE_HASH UINT64CONST(0x54525543)
 
 /* where an operation is */
 typedef struct Place
