@@ -14,6 +14,7 @@
 
 #include "guc.h"
 #include "miscadmin.h"
+#include "postmaster/interrupt.h"
 #include "storage/latch.h"
 #include "utils/guc.h"
 #include "utils/wait_event.h"
@@ -109,6 +110,9 @@ debug_point_reached(const char *name)
 	char action[32] = "";
 	int want = 1;
 
+	/* once new sessions have a setting, no worker gets past a point without */
+	if (IsBackgroundWorker && ConfigReloadPending)
+		ProcessConfigFile(PGC_SIGHUP);
 	if (guc_debug_point == NULL || guc_debug_point[0] == '\0' ||
 		!list_has(guc_debug_point, name, &rest))
 		return;
