@@ -607,7 +607,7 @@ clock_strong(NodeShared *node, RepStamp *strong, RepVector *deps)
 	deps->len = 0;
 	for (i = 0; i < n; i++)
 	{
-		uint64 seen = pg_atomic_read_u64(&node->streams[i].started);
+		uint64 seen = Max(pg_atomic_read_u64(&node->streams[i].started), pg_atomic_read_u64(&node->streams[i].named));
 
 		if (i == node->own_slot || seen == 0 || pg_atomic_read_u32(&node->streams[i].retired))
 			continue;
