@@ -271,6 +271,25 @@ record_field(const Work *w, const Field *f, const RepFieldPlan *p)
 												: "the incoming value has the larger stamp and replaces the one here");
 }
 
+/* A delete has buried what somebody wrote at the same time. */
+static void
+record_buried(const Work *w, const RepPlan *plan)
+{
+	uint32 loser = plan->life_loser;
+	ConflictSide our;
+	ConflictSide other;
+
+	if (w->replay || w->c->kind != REP_CHANGE_DELETE || loser == REP_NO_OP ||
+		w->a->descriptor.policy == REP_POLICY_UPDATE_WINS || rep_op_has_seen(&w->unseen.ops[loser], &w->op))
+		return;
+	our = our_side(w, NULL);
+	other = other_side(w, loser,
+					   render_after(w->unseen.details[loser].apply, &w->unseen.details[loser].change));
+	conflict_record("delete_origin_differs", catalog_descriptor_name(&w->a->descriptor), render_key(w->a, w->c),
+					NULL, policy_name(w->a->descriptor.policy), &our, &other,
+					"the row is deleted, although somebody wrote it who had not seen that");
+}
+
 static void
 record_life(const Work *w, const RepPlan *plan)
 {
@@ -520,6 +539,7 @@ merge_alive(Work *w, const RepPlan *plan)
 		target_update(w->target);
 		return;
 	}
+	record_buried(w, plan);
 	bury(w, image);
 	target_delete(w->target);
 }
