@@ -206,7 +206,7 @@ commit_group(void)
 		for (s = 0; s < n; s++)
 			if (lanes[s].touched)
 				lane_persist(s);
-		target_end_group();
+		DEBUG_POINT("apply_before_started");
 		for (s = 0; s < n; s++)
 			if (lanes[s].last_position)
 			{
@@ -214,9 +214,11 @@ commit_group(void)
 				shmem_max_u64(&node->streams[s].started, lanes[s].last_position);
 			}
 		dead_before_commit();
+		target_end_group();
 		DEBUG_POINT("apply_before_commit");
 		PopActiveSnapshot();
 		CommitTransactionCommand();
+		dead_end_group();
 		open_group = false;
 		shmem_max_u64(&node->last_commit_lsn, XactLastCommitEnd);
 		DEBUG_POINT("apply_after_commit");
@@ -292,6 +294,7 @@ recover(ErrorData *error)
 	target_abort_group();
 	unseen_rolled_back();
 	lane_fall_back();
+	dead_end_group();
 	forget_group();
 	limit = 1;
 	current = -1;
@@ -730,6 +733,7 @@ leave(int code, Datum arg)
 {
 	(void) code;
 	(void) arg;
+	dead_end_group();
 	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
 	node->apply_pid = 0;
 	node->apply_latch = NULL;
@@ -833,9 +837,9 @@ start(Oid database)
 	lane_init(node);
 	incoming.dense = dense;
 	queue_init(node);
-	target_init(node, clients_deadlock_timeout);
+	target_init(node, ROLE_APPLY, clients_deadlock_timeout);
 	apply_row_init(node);
-	dead_init(node);
+	dead_init(node, ROLE_APPLY);
 	apply_transaction_init(node);
 	unseen_init(node, false);
 	grave_init();
@@ -873,10 +877,8 @@ causaldb_apply_main(Datum database)
 	{
 		bool busy;
 
-		/* of a wait that is over */
+		/* of a wait that is over: it came too late to be needed */
 		QueryCancelPending = false;
-		if (node->lock_wait_since == 0)
-			QueryCancelPending = false; /* came too late to be needed */
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 		{

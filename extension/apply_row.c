@@ -42,7 +42,7 @@ apply_row_change(const Incoming *t, CatalogApply *a, RepChange *c, uint32 ordina
 		apply_truncate(t, a, c, ordinal);
 		return;
 	}
-	w.target = target_open(a);
+	w.target = target_open(a->relid);
 	if (a->key.ncolumns == 0)
 	{
 		if (c->kind != REP_CHANGE_INSERT)

@@ -222,7 +222,7 @@ replay_row(UnseenOps *ops, Target *target, const SparedKey *spared)
 static void
 replay_table(const Incoming *t, const RepOp *op, CatalogApply *a, Spared *s)
 {
-	Target *target = target_open(a);
+	Target *target = target_open(a->relid);
 	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "causaldb replay", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(scratch);
 	ListCell *lc;
@@ -253,7 +253,7 @@ replay_table(const Incoming *t, const RepOp *op, CatalogApply *a, Spared *s)
 static void
 keep_images(CatalogApply *a, Spared *s)
 {
-	Target *target = target_open(a);
+	Target *target = target_open(a->relid);
 	MemoryContext old = MemoryContextSwitchTo(s->context);
 	ListCell *lc;
 

@@ -342,7 +342,7 @@ static void
 note_dead(const Work *w)
 {
 	if (!w->replay)
-		dead_note(w->unseen.hash);
+		dead_note(w->unseen.hash, w->a, w->key);
 }
 
 /*
@@ -487,6 +487,7 @@ look_again(Work *w)
 
 	if (w->replay)
 		return;
+	dead_wait_for_other();
 	unseen_find(w->t, &w->op, w->a, w->key, false, &again);
 	if (again.n != w->unseen.n)
 		ereport(ERROR, (errcode(TARGET_YIELD), errmsg("apply met a concurrent insert of the same key")));
@@ -616,6 +617,7 @@ apply_work_insert_first(Work *w)
 	make_row(w);
 	if (!target_insert_first(w->target))
 		return false;
+	dead_wait_for_other();
 	unseen_find(w->t, &w->op, w->a, w->key, false, &w->unseen);
 	if (w->unseen.n > 0 || w->unseen.voided)
 	{

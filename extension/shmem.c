@@ -118,6 +118,8 @@ startup(void)
 			pg_atomic_init_u64(&node->commits, 0);
 			pg_atomic_init_u32(&node->links_up, 0);
 			pg_atomic_init_u32(&node->graves, 0);
+			pg_atomic_init_u32(&node->leaving_dead[ROLE_APPLY], 0);
+			pg_atomic_init_u32(&node->leaving_dead[ROLE_PLAYER], 0);
 			pg_atomic_init_u64(&node->last_unique, 0);
 			pg_atomic_init_u32(&node->nstreams, 0);
 			pg_atomic_init_u32(&node->stream_turn, 0);
@@ -136,7 +138,10 @@ startup(void)
 			}
 		}
 		for (i = 0; i < shared->nslots; i++)
+		{
 			pg_atomic_init_u64(&shmem_slot_at(i)->pending, NO_PENDING);
+			pg_atomic_init_u64(&shmem_slot_at(i)->awaited, 0);
+		}
 	}
 	LWLockRelease(AddinShmemInitLock);
 }
@@ -255,6 +260,7 @@ leave_slot(int code, Datum arg)
 	(void) arg;
 	pg_atomic_write_u64(&shmem_slot_at(MyProc->pgprocno)->pending, NO_PENDING);
 	shmem_slot_at(MyProc->pgprocno)->read.state = STRONG_READ_NONE;
+	pg_atomic_write_u64(&shmem_slot_at(MyProc->pgprocno)->awaited, 0);
 }
 
 BackendSlot *

@@ -33,6 +33,16 @@
 
 #define NO_PENDING UINT64_MAX
 
+/* a table's name as people read it: schema, point, table, perhaps quoted */
+#define TABLE_NAME_LEN (2 * (2 * NAMEDATALEN + 2) + 2)
+
+/* who applies what others have written */
+typedef enum ApplyRole
+{
+	ROLE_APPLY = 0, /* the eventual streams */
+	ROLE_PLAYER = 1 /* the strong log */
+} ApplyRole;
+
 /* streams that are not retired for which each member has room */
 #define OWN_SLOTS 2
 
@@ -220,6 +230,12 @@ typedef struct NodeShared
 	int32 lock_wait_pid; /* for whom */
 	Oid lock_wait_relation;
 
+	/* by role, the apply worker's and the player's: odd while its open group is
+	 * about to commit and has left dead rows (dead.h); written by it alone */
+	pg_atomic_uint32 leaving_dead[2];
+	/* by role: the table whose lock it waits for, or waited for last; lock */
+	char wanted_table[2][TABLE_NAME_LEN];
+
 	uint32 paused[REP_MAX_MEMBERS]; /* peers we take nothing from; lock */
 	int npaused;
 
@@ -237,6 +253,11 @@ typedef struct BackendSlot
 	pg_atomic_uint64 pending;
 	Oid database; /* written by its own process before the first pending */
 	StrongRead read; /* StrongShared.lock of that database */
+	pg_atomic_uint64 awaited; /* index of the strong log that it waits to see
+							   * applied here, 0: none; its own process writes it */
+	/* why it is aborted (victim.h); written by the consensus process */
+	LocalTransactionId victim; /* the transaction, or InvalidLocalTransactionId */
+	char victim_table[TABLE_NAME_LEN]; /* where it was in the way; empty: not known */
 } BackendSlot;
 
 typedef struct CausalShared

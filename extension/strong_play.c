@@ -378,11 +378,13 @@ play(void)
 	apply_transaction(&incoming, &chain, &effects);
 	if (tries > 0)
 		stall_clear(node->streams[strong_slot].local_id, at);
-	target_end_group();
 	clock_observe(node, entry.stamp.hlc);
 	strong_turn_starts(node, at);
+	dead_before_commit();
+	target_end_group();
 	DEBUG_POINT("strong_play_before_commit");
 	end();
+	dead_end_group();
 	shmem_max_u64(&node->last_commit_lsn, XactLastCommitEnd);
 	DEBUG_POINT("strong_play_after_commit");
 	if (entry.stamp.stream.node == (uint32) node->node_id)
@@ -402,6 +404,7 @@ recover(ErrorData *error)
 	int delay = Min(FIRST_RETRY_MS << Min(tries, 8), LAST_RETRY_MS);
 
 	AbortCurrentTransaction();
+	dead_end_group();
 	QueryCancelPending = false;
 	target_abort_group();
 	unseen_rolled_back();
@@ -534,6 +537,7 @@ leave(int code, Datum arg)
 {
 	(void) code;
 	(void) arg;
+	dead_end_group();
 	LWLockAcquire(&strong->lock, LW_EXCLUSIVE);
 	strong->player_pid = 0;
 	strong->player_latch = NULL;
@@ -591,10 +595,9 @@ start(Oid database)
 	fetch_context = AllocSetContextCreate(
 		TopMemoryContext, "causaldb fetched entries", ALLOCSET_DEFAULT_SIZES);
 	capture_applying = true;
-	target_init(node, 1000);
-	target_hide_waits();
+	target_init(node, ROLE_PLAYER, 1000);
 	apply_row_init(node);
-	dead_init(node);
+	dead_init(node, ROLE_PLAYER);
 	apply_transaction_init(node);
 	unseen_init(node, true);
 	grave_init();

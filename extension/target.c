@@ -44,7 +44,7 @@ static NodeShared *node;
 static HTAB *targets = NULL; /* of the open group */
 static MemoryContext group_context;
 static bool alone;
-static bool hidden = false;
+static ApplyRole role = ROLE_APPLY;
 static TimestampTz alone_since;
 static int hold_before_look_ms = HOLD_BEFORE_LOOK_MS;
 static TransactionId blocker = InvalidTransactionId;
@@ -52,9 +52,10 @@ static bool undone = false; /* the group has undone an insert */
 static bool insert_last = false; /* until a group has ended */
 
 void
-target_init(NodeShared *n, int clients_deadlock_timeout_ms)
+target_init(NodeShared *n, ApplyRole r, int clients_deadlock_timeout_ms)
 {
 	node = n;
+	role = r;
 	hold_before_look_ms = Min(HOLD_BEFORE_LOOK_MS, clients_deadlock_timeout_ms / 2);
 	group_context = AllocSetContextCreate(TopMemoryContext, "causaldb apply group", ALLOCSET_DEFAULT_SIZES);
 }
@@ -222,6 +223,19 @@ add_leaf(Target *t, Relation rel, ResultRelInfo *info)
 	return leaf;
 }
 
+/* For those that are in its way there (victim.h). */
+static void
+show_wanted(Oid relid)
+{
+	/* a table that is being dropped may be gone already */
+	char *name = get_rel_name(relid) ? catalog_qualified_name(relid) : pstrdup("");
+
+	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
+	strlcpy(node->wanted_table[role], name, TABLE_NAME_LEN);
+	LWLockRelease(&node->lock);
+	pfree(name);
+}
+
 /* Waits, if it must, only where the group holds no other transaction's rows. */
 static void
 lock_relation(Oid relid, LOCKMODE mode)
@@ -230,6 +244,7 @@ lock_relation(Oid relid, LOCKMODE mode)
 		return;
 	if (!alone)
 		ereport(ERROR, (errcode(TARGET_YIELD), errmsg("apply makes room for a local transaction")));
+	show_wanted(relid);
 	LockRelationOid(relid, mode);
 }
 
@@ -269,10 +284,10 @@ open_partitioned(Target *t)
 }
 
 Target *
-target_open(CatalogApply *a)
+target_open(Oid relid)
 {
 	bool found;
-	Target *t = hash_search(targets, &a->relid, HASH_ENTER, &found);
+	Target *t = hash_search(targets, &relid, HASH_ENTER, &found);
 	RangeTblEntry *rte;
 	MemoryContext old;
 
@@ -280,20 +295,20 @@ target_open(CatalogApply *a)
 		return t;
 	memset((char *) t + sizeof(Oid), 0, sizeof(Target) - sizeof(Oid));
 	old = MemoryContextSwitchTo(group_context);
-	lock_relation(a->relid, RowExclusiveLock);
-	t->rel = table_open(a->relid, NoLock);
-	t->tagged = catalog_relation(a->relid);
+	lock_relation(relid, RowExclusiveLock);
+	t->rel = table_open(relid, NoLock);
+	t->tagged = catalog_relation(relid);
 	if (t->tagged == NULL)
 		ereport(ERROR, (errcode(ERRORS_NOT_TAGGED_HERE),
-						errmsg("table %s is no longer tagged here", catalog_qualified_name(a->relid)),
+						errmsg("table %s is no longer tagged here", catalog_qualified_name(relid)),
 						errdetail("Another node changed rows of it while it was."),
 						errhint("Type: SELECT causaldb.set_consistency(%s, 'eventual');",
-								quote_literal_cstr(catalog_qualified_name(a->relid)))));
+								quote_literal_cstr(catalog_qualified_name(relid)))));
 
 	t->estate = CreateExecutorState();
 	rte = makeNode(RangeTblEntry);
 	rte->rtekind = RTE_RELATION;
-	rte->relid = a->relid;
+	rte->relid = relid;
 	rte->relkind = t->rel->rd_rel->relkind;
 	rte->rellockmode = AccessShareLock;
 	ExecInitRangeTable(t->estate, list_make1(rte));
@@ -320,16 +335,12 @@ pid_of(TransactionId xid)
 	return TransactionIdIsValid(xid) ? BackendXidGetPid(xid) : 0;
 }
 
-void
-target_hide_waits(void)
-{
-	hidden = true;
-}
-
 static void
 show_wait(Relation rel, TransactionId xid)
 {
-	if (hidden)
+	if (rel)
+		show_wanted(RelationGetRelid(rel));
+	if (role != ROLE_APPLY)
 		return;
 	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
 	node->lock_wait_pid = pid_of(xid);
@@ -342,7 +353,7 @@ show_wait(Relation rel, TransactionId xid)
 static void
 end_wait(void)
 {
-	if (hidden)
+	if (role != ROLE_APPLY)
 		return;
 	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
 	node->lock_wait_since = 0;
@@ -532,6 +543,33 @@ target_lock_row(Target *t, const Datum *key, bool whole)
 	t->leaf = leaf;
 	t->found = leaf->to_root ? execute_attr_map_slot(leaf->to_root->attrMap, leaf->found, t->converted) : leaf->found;
 	return true;
+}
+
+bool
+target_is_there(Oid relid, const Datum *key)
+{
+	Target *t = target_open(relid);
+	ScanKeyData skey[INDEX_MAX_KEYS];
+	int nkeys = scan_keys(t, key, skey);
+	Leaf *leaf = leaf_of_key(t, key);
+	MemoryContext old = MemoryContextSwitchTo(group_context);
+	bool there = false;
+
+	if (leaf)
+	{
+		index_rescan(leaf->scan, skey, nkeys, NULL, 0);
+		while (!there && index_getnext_slot(leaf->scan, ForwardScanDirection, leaf->found))
+		{
+			bool isnull;
+			Datum xmin = slot_getsysattr(leaf->found, MinTransactionIdAttributeNumber, &isnull);
+
+			there = !TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin));
+		}
+		ExecClearTuple(leaf->found);
+		index_rescan(leaf->scan, NULL, nkeys, NULL, 0);
+	}
+	MemoryContextSwitchTo(old);
+	return there;
 }
 
 /* ------------------------------------------------------------ writing */

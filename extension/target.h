@@ -67,10 +67,8 @@ typedef struct Target
 	ExprState **defaults; /* by attribute, of those not replicated */
 } Target;
 
-extern void target_init(NodeShared *node, int clients_deadlock_timeout_ms);
-/* This process's waits are not the apply worker's, which alone are shown and
- * watched in shared memory. */
-extern void target_hide_waits(void);
+/* Waits of the apply worker are shown and watched in shared memory. */
+extern void target_init(NodeShared *node, ApplyRole role, int clients_deadlock_timeout_ms);
 /* Around a group: its targets are closed at its end. `alone`: the group has
  * one transaction only, so it may wait. */
 extern void target_begin_group(void);
@@ -83,7 +81,7 @@ extern void target_abort_group(void);
 /* Inside a group, before a TRUNCATE or DDL. */
 extern void target_close_all(void);
 
-extern Target *target_open(CatalogApply *a);
+extern Target *target_open(Oid relid);
 /* Keeps everybody else out of the table and its partitions until the end of
  * the group. */
 extern void target_lock_table(Oid relid);
@@ -94,6 +92,11 @@ extern void target_lock_table(Oid relid);
  * the new index entry. `whole`: it is to be deleted.
  */
 extern bool target_lock_row(Target *t, const Datum *key, bool whole);
+/*
+ * Another transaction's row with this key stands in the table, or is just being
+ * written; locks nothing and does not wait. The caller has become the owner.
+ */
+extern bool target_is_there(Oid relid, const Datum *key);
 /* Fills t->fresh with NULLs or defaults; the caller sets what it knows. */
 extern void target_new_row(Target *t, const bool *known);
 /* The row in t->found was written by the open group. */

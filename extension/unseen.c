@@ -618,17 +618,17 @@ unseen_truncated_here(CatalogApply *apply, uint64 mark)
 }
 
 int
-unseen_count_own(uint64 hash, bool fresh)
+unseen_count_others(uint64 hash, bool fresh)
 {
 	Places places;
 	int n = 0;
 	int i;
 
 	if (fresh)
-		unseen_index_catch_up_own();
+		unseen_index_catch_up_others();
 	unseen_index_places(hash, NULL, false, &places);
 	for (i = 0; i < places.n; i++)
-		if (places.items[i].slot == node->own_slot)
+		if (unseen_index_is_open(places.items[i].slot))
 			n++;
 	return n;
 }

@@ -66,10 +66,10 @@ extern void unseen_note_truncate(const Incoming *t, const RepOp *op, CatalogAppl
 typedef void (*UnseenVisit)(UnseenOp *op, void *arg);
 extern void unseen_visit(const Incoming *t, CatalogApply *apply, UnseenVisit visit, void *arg);
 /*
- * How many operations this node itself has logged on the row of that hash, as
- * far as the index knows; `fresh`: as of now.
+ * How many operations other processes of this node have logged on the row of
+ * that hash, as far as the index knows; `fresh`: as of now.
  */
-extern int unseen_count_own(uint64 hash, bool fresh);
+extern int unseen_count_others(uint64 hash, bool fresh);
 /* Values of change c's column, or NULL if it does not write it. */
 extern const RepValue *unseen_after(const UnseenOp *op, AttrNumber attnum);
 extern const RepValue *unseen_before(const UnseenOp *op, AttrNumber attnum);

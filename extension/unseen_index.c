@@ -470,13 +470,6 @@ catch_up_own(bool pending)
 	commits_read = pending ? PG_UINT64_MAX : commits;
 }
 
-void
-unseen_index_catch_up_own(void)
-{
-	remember_truncates();
-	catch_up_own(has_pending());
-}
-
 bool
 unseen_index_is_open(int slot)
 {
@@ -496,6 +489,19 @@ catch_up_open(int s)
 		return;
 	fill(s, PG_INT64_MAX, PG_UINT64_MAX);
 	upto[s] = Max(upto[s], applied);
+}
+
+void
+unseen_index_catch_up_others(void)
+{
+	int s;
+
+	remember_truncates();
+	for (s = 0; s < group_streams; s++)
+		if (s == node->own_slot)
+			catch_up_own(has_pending());
+		else if (unseen_index_is_open(s))
+			catch_up_open(s);
 }
 
 static void

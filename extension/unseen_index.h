@@ -49,8 +49,8 @@ extern void unseen_index_forget_stable(void);
 extern bool unseen_index_catch_up(const Incoming *t);
 /* Makes it complete, whoever has seen what. */
 extern void unseen_index_catch_up_all(void);
-/* Reads what our own stream has got since. */
-extern void unseen_index_catch_up_own(void);
+/* Reads what other processes of this node have logged since. */
+extern void unseen_index_catch_up_others(void);
 /*
  * Where operations with this hash are, each once: t's unseen ones, or, t NULL,
  * all; `adding`: those that only add to counters may be left out.
@@ -58,7 +58,7 @@ extern void unseen_index_catch_up_own(void);
 extern void unseen_index_places(uint64 hash, const Incoming *t, bool adding, Places *places);
 /* t has a TRUNCATE, which the log does not have yet. */
 extern void unseen_index_note_truncate(const Incoming *t);
-/* Another process writes the stream: it may be further than we were told. */
+/* Other processes write the stream: it may be further than we were told. */
 extern bool unseen_index_is_open(int slot);
 /* As long as it is the same, so are the places of the hash. */
 extern uint64 unseen_index_state(uint64 hash);
