@@ -17,6 +17,7 @@
 #include "step_aside.h"
 #include "strong_read.h"
 #include "supervisor.h"
+#include "victim.h"
 #include "wall.h"
 
 PG_MODULE_MAGIC;
@@ -41,5 +42,6 @@ _PG_init(void)
 		supervisor_init();
 		step_aside_init();
 		strong_read_init();
+		victim_init();
 	}
 }

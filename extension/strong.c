@@ -190,30 +190,48 @@ strong_note_fresh(TimestampTz asked, uint64 index)
 	LWLockRelease(&strong->lock);
 }
 
+/* Sleeps until it is applied here; false at the end of the time. */
+static bool
+sleep_until_applied(StrongShared *strong, uint64 index, TimestampTz end)
+{
+	ConditionVariablePrepareToSleep(&strong->applied_cv);
+	while (pg_atomic_read_u64(&strong->applied) < index)
+	{
+		long left = TimestampDifferenceMilliseconds(wall_timer(), end);
+
+		if (left <= 0)
+			break;
+		(void) ConditionVariableTimedSleep(&strong->applied_cv,
+										   Min(left, LOOK_MS),
+										   PG_WAIT_EXTENSION);
+	}
+	ConditionVariableCancelSleep();
+	return pg_atomic_read_u64(&strong->applied) >= index;
+}
+
 void
 strong_wait_applied(uint64 index, int timeout_ms)
 {
 	StrongShared *strong = &shmem_node()->strong;
 	TimestampTz end = TimestampTzPlusMilliseconds(wall_timer(),
 												  timeout_ms);
-	bool late = false;
+	pg_atomic_uint64 *awaited = &shmem_my_slot()->awaited;
+	volatile bool done = false;
 
 	if (pg_atomic_read_u64(&strong->applied) >= index)
 		return;
-	ConditionVariablePrepareToSleep(&strong->applied_cv);
-	while (!late && pg_atomic_read_u64(&strong->applied) < index)
+	/* what we hold may be in the way of what we wait for (strong_block.h) */
+	pg_atomic_write_u64(awaited, index);
+	PG_TRY();
 	{
-		long left = TimestampDifferenceMilliseconds(wall_timer(), end);
-
-		if (left <= 0)
-			late = true;
-		else
-			(void) ConditionVariableTimedSleep(&strong->applied_cv,
-											   Min(left, LOOK_MS),
-											   PG_WAIT_EXTENSION);
+		done = sleep_until_applied(strong, index, end);
 	}
-	ConditionVariableCancelSleep();
-	if (!late)
+	PG_FINALLY();
+	{
+		pg_atomic_write_u64(awaited, 0);
+	}
+	PG_END_TRY();
+	if (done)
 		return;
 	ereport(ERROR,
 			(errcode(ERRORS_NO_QUORUM),

@@ -2,11 +2,12 @@
  * strong_block.c
  *		See strong_block.h.
  *
- * The log stands still where an entry is committed but not applied. Then
- * whoever blocks the player, or the apply worker on whose work its deps may
- * rest, is looked for along all edges of lock waits. A backend that waits for
- * its turn is invisible to the deadlock check of the server: its turn comes
- * after the entry that waits for its locks.
+ * The log stands still where an entry is committed but not applied. What the
+ * next entry waits for is a lock of the player's, or work of the apply worker's
+ * (its deps), which may wait for a lock itself. From there whoever blocks is
+ * looked for along all edges of lock waits. Where that leads to one who waits
+ * for the log to go on, the ring is closed; the deadlock check of the server
+ * does not see it, as only the lock waits are its own.
  */
 #include "postgres.h"
 
@@ -22,6 +23,7 @@
 
 #include "guc.h"
 #include "strong_block.h"
+#include "victim.h"
 #include "wall.h"
 
 /* the log stands still so long before anybody is looked for */
@@ -30,6 +32,7 @@
 
 static NodeShared *node;
 static StrongShared *strong;
+static char wanted_table[TABLE_NAME_LEN]; /* where the player, or apply, waits */
 
 /* Waits for a lock now. */
 static bool
@@ -70,8 +73,21 @@ abort_client(PGPROC *proc)
 	VirtualTransactionId vxid;
 
 	GET_VXID_FROM_PGPROC(vxid, *proc);
-	if (VirtualTransactionIdIsValid(vxid))
-		(void) CancelVirtualTransaction(vxid, PROCSIG_RECOVERY_CONFLICT_LOCK);
+	if (!VirtualTransactionIdIsValid(vxid))
+		return;
+	victim_mark(shmem_slot_at(proc->pgprocno), vxid.localTransactionId, wanted_table);
+	(void) CancelVirtualTransaction(vxid, PROCSIG_RECOVERY_CONFLICT_LOCK);
+}
+
+/* It is no strong transaction at its commit, and may be aborted now. */
+static bool
+is_victim(const BackendSlot *backend, long stuck_ms)
+{
+	/* its local commit is under way, and ends by itself */
+	if (pg_atomic_read_u64(unconstify(pg_atomic_uint64 *, &backend->pending)) != NO_PENDING)
+		return false;
+	return stuck_ms >= guc_apply_lock_timeout ||
+		pg_atomic_read_u64(unconstify(pg_atomic_uint64 *, &backend->awaited)) > pg_atomic_read_u64(&strong->applied);
 }
 
 /* The log has stood still for that long, and this process is in its way. */
@@ -80,10 +96,11 @@ dislodge(int32 pid, long stuck_ms)
 {
 	PGPROC *proc = BackendPidGetProc(pid);
 	StrongSlot *slot;
+	bool victim;
 
 	if (proc == NULL || pid == node->apply_pid || pid == strong->player_pid)
 		return;
-	/* a turn begins under this lock, too (invariant 1) */
+	/* a turn begins under this lock, and so does a commit (invariant 1) */
 	LWLockAcquire(&strong->lock, LW_EXCLUSIVE);
 	slot = slot_of(pid);
 	if (slot != NULL && slot->state == STRONG_DECIDED &&
@@ -92,19 +109,27 @@ dislodge(int32 pid, long stuck_ms)
 		slot->state = STRONG_REPLAY;
 		SetLatch(&proc->procLatch);
 	}
-	else if (slot == NULL && stuck_ms >= guc_apply_lock_timeout &&
-			 pg_atomic_read_u64(&shmem_slot_at(proc->pgprocno)->pending) ==
-				 NO_PENDING)
+	else if (slot != NULL && !slot->abort && stuck_ms >= guc_apply_lock_timeout &&
+			 (slot->state == STRONG_WAITING || slot->state == STRONG_SENT))
+	{
+		slot->hurried = true;
+		SetLatch(&proc->procLatch);
+	}
+	victim = slot == NULL && is_victim(shmem_slot_at(proc->pgprocno), stuck_ms);
+	if (victim)
 		abort_client(proc);
 	LWLockRelease(&strong->lock);
 }
 
 static void
-look_from(int32 root, long stuck_ms)
+look_from(int32 root, ApplyRole role, long stuck_ms)
 {
 	int32 seen[MAX_PROCESSES];
 	int n = 1;
 
+	LWLockAcquire(&node->lock, LW_SHARED);
+	strlcpy(wanted_table, node->wanted_table[role], sizeof(wanted_table));
+	LWLockRelease(&node->lock);
 	seen[0] = root;
 	for (int i = 0; i < n; i++)
 	{
@@ -153,9 +178,9 @@ strong_block_look(NodeShared *n)
 										ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(context);
 	if (waits(strong->player_pid))
-		look_from(strong->player_pid, stuck_ms);
+		look_from(strong->player_pid, ROLE_PLAYER, stuck_ms);
 	if (pg_atomic_read_u32(&strong->lacks_deps) && waits(node->apply_pid))
-		look_from(node->apply_pid, stuck_ms);
+		look_from(node->apply_pid, ROLE_APPLY, stuck_ms);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(context);
 }

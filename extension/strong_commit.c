@@ -118,7 +118,7 @@ try_slot(void)
 		slot->state = STRONG_FILLING;
 		slot->pid = MyProcPid;
 		slot->procno = MyProc->pgprocno;
-		slot->abort = false;
+		slot->abort = slot->hurried = false;
 		slot->verdict = 0;
 		slot->index = 0;
 	}
@@ -290,7 +290,8 @@ wait_for_verdict(const RepStamp *stamp, TimestampTz end)
 
 	while (!is_decided())
 	{
-		bool pressed = ProcDiePending || QueryCancelPending ||
+		bool hurried = slot->hurried;
+		bool pressed = ProcDiePending || QueryCancelPending || hurried ||
 					   wall_timer() >= end;
 
 		if (pressed && last == 0)
@@ -298,6 +299,8 @@ wait_for_verdict(const RepStamp *stamp, TimestampTz end)
 			if (withdraw())
 			{
 				CHECK_FOR_INTERRUPTS();
+				if (hurried)
+					strong_error_in_the_way();
 				no_leader();
 			}
 			ask_to_abort(stamp);
@@ -448,6 +451,8 @@ strong_commit(StringInfo payload, const RepKey *keys, uint32 nkeys)
 	initStringInfo(&set);
 	append_set(&set, payload);
 	take_slot(end);
+	/* who was about to abort us has done so, and from now on nobody will */
+	CHECK_FOR_INTERRUPTS();
 	clock_strong(node, &e.stamp, &deps);
 	e.deps = deps.entries;
 	e.ndeps = deps.len;
@@ -468,7 +473,8 @@ strong_commit(StringInfo payload, const RepKey *keys, uint32 nkeys)
 							   .index = slot->index,
 							   .key = slot->key,
 							   .winner = slot->winner,
-							   .abort = slot->abort };
+							   .abort = slot->abort,
+							   .hurried = slot->hurried };
 
 		free_slot();
 		CHECK_FOR_INTERRUPTS();

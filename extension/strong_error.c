@@ -109,6 +109,13 @@ pg_attribute_noreturn() no_quorum(const char *message, const char *detail)
 }
 
 void
+strong_error_in_the_way(void)
+{
+	retry("transaction was in the way of the strong log",
+		  "It held a lock that was needed to apply what is committed in the cluster, and was not decided itself.");
+}
+
+void
 strong_error_refused(const StrongSlot *slot, const RepRaftEntry *e,
 					 StringInfo payload)
 {
@@ -123,6 +130,8 @@ strong_error_refused(const StrongSlot *slot, const RepRaftEntry *e,
 			retry("strong transaction has not seen what every node has",
 				  "This node is behind: its history may be forgotten already.");
 		case REP_VERDICT_ABORTED:
+			if (slot->hurried)
+				strong_error_in_the_way();
 			if (slot->abort)
 				no_quorum("strong transaction was not decided in time",
 						  "It was aborted for good after causaldb.strong_timeout.");

@@ -17,6 +17,8 @@
 /* By the slot's verdict; e and payload are what was proposed. */
 extern void pg_attribute_noreturn() strong_error_refused(
 	const StrongSlot *slot, const RepRaftEntry *e, StringInfo payload);
+/* 40001: it held up others, and was aborted before it was decided. */
+extern void pg_attribute_noreturn() strong_error_in_the_way(void);
 /* 40003: no verdict. */
 extern void strong_error_unknown(const RepStamp *stamp, int level);
 /* 40003: committed at index, but not by this session. */

@@ -55,6 +55,7 @@ typedef struct StrongSlot
 	int procno;
 	RepStamp stamp;
 	bool abort;      /* an ABORT entry instead of a write */
+	bool hurried;    /* others wait for its end: it shall ask for the abort */
 	uint32 size;     /* of the proposal: an entry, then its payload */
 	uint32 handle;   /* dsm_handle of its bytes; 0: they are inline */
 	RepRaftVerdict verdict;
