@@ -267,7 +267,7 @@ tend(Peer *p)
 	TimestampTz now = wall_timer();
 	PeerAnswer answer;
 
-	if (p->link.state == LINK_DOWN && now >= p->link.next_try)
+	if (peer_link_is_due(&p->link, node))
 		peer_link_start(&p->link);
 	while (peer_link_poll(&p->link, &answer))
 		if (answer.hello)

@@ -92,7 +92,23 @@ peer_link_fail(PeerLink *link, const char *reason)
 	disconnect(link);
 	link->failures++;
 	link->state = LINK_DOWN;
+	link->early_try = TimestampTzPlusMilliseconds(wall_timer(), FIRST_RETRY_MS);
 	link->next_try = TimestampTzPlusMilliseconds(wall_timer(), Min(delay, LAST_RETRY_MS));
+}
+
+bool
+peer_link_is_due(PeerLink *link, NodeShared *node)
+{
+	uint32 hellos = shmem_hellos(node, link->node);
+
+	if (link->state != LINK_DOWN)
+		return false;
+	if (hellos != link->hellos)
+	{
+		link->hellos = hellos;
+		link->next_try = Min(link->next_try, link->early_try);
+	}
+	return wall_timer() >= link->next_try;
 }
 
 /* What the other side says besides answers belongs into its own log. */

@@ -43,6 +43,8 @@ typedef struct PeerLink
 	uint32 wait_events; /* what the socket is waited for */
 	TimestampTz deadline; /* LINK_CONNECTING, GREETING: give up at; wall_timer */
 	TimestampTz next_try; /* LINK_DOWN; wall_timer */
+	TimestampTz early_try; /* the same, once the peer has said HELLO to us */
+	uint32 hellos; /* of the peer, when that was looked at last */
 	int failures;
 	int inflight; /* frames not answered yet */
 	TimestampTz sent_at[LINK_MAX_INFLIGHT]; /* of those, oldest at head; wall_timer */
@@ -65,6 +67,8 @@ extern void peer_link_init(PeerLink *link, const PeerPurpose *purpose, uint32 no
 						   Dsn dsn);
 /* It is still the connection to make for a peer of that name and string. */
 extern bool peer_link_is_for(const PeerLink *link, const char *name, Dsn dsn);
+/* It is down, and time to try again: the peer has come, or some time is over. */
+extern bool peer_link_is_due(PeerLink *link, NodeShared *node);
 /* Starts to connect. */
 extern void peer_link_start(PeerLink *link);
 /* The connection stands: say HELLO. Called when state is LINK_GREETING and

@@ -174,6 +174,11 @@ causaldb_hello(PG_FUNCTION_ARGS)
 	if (w.full)
 		elog(ERROR, "causaldb: a HELLO does not fit");
 	SET_VARSIZE(out, VARHDRSZ + w.len);
+	/* it is there: who has lost it need not wait for the next try */
+	if (heard)
+		pg_atomic_fetch_add_u32(&heard->hellos, 1);
+	shmem_wake_sender(node);
+	shmem_wake_consensus(node);
 	PG_RETURN_BYTEA_P(out);
 }
 

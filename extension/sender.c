@@ -556,7 +556,7 @@ tend_link(Peer *peer)
 	TimestampTz now = wall_timer();
 	PeerAnswer answer;
 
-	if (peer->link.state == LINK_DOWN && now >= peer->link.next_try)
+	if (peer_link_is_due(&peer->link, node))
 		peer_link_start(&peer->link);
 	while (peer_link_poll(&peer->link, &answer))
 		take_answer(peer, &answer);

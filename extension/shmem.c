@@ -104,6 +104,7 @@ startup(void)
 			{
 				pg_atomic_init_u32(&node->heard[s].node, 0);
 				pg_atomic_init_u64(&node->heard[s].at, 0);
+				pg_atomic_init_u32(&node->heard[s].hellos, 0);
 			}
 			LWLockInitialize(&node->lock, tranche);
 			strong_shared_init(&node->strong, tranche);
@@ -211,6 +212,7 @@ shmem_release_node(Oid database)
 		{
 			pg_atomic_write_u32(&node->heard[s].node, 0);
 			pg_atomic_write_u64(&node->heard[s].at, 0);
+			pg_atomic_write_u32(&node->heard[s].hellos, 0);
 		}
 		memset(node->inboxes, 0, sizeof(node->inboxes));
 		memset(&node->own, 0, sizeof(node->own));
@@ -484,6 +486,17 @@ shmem_heard_slot(NodeShared *node, uint32 peer)
 		pg_atomic_write_u32(&found->node, peer);
 	LWLockRelease(&node->lock);
 	return found;
+}
+
+uint32
+shmem_hellos(NodeShared *node, uint32 peer)
+{
+	int i;
+
+	for (i = 0; i < REP_MAX_MEMBERS; i++)
+		if (pg_atomic_read_u32(&node->heard[i].node) == peer)
+			return pg_atomic_read_u32(&node->heard[i].hellos);
+	return 0;
 }
 
 bool

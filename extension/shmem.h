@@ -135,6 +135,7 @@ typedef struct HeardSlot
 {
 	pg_atomic_uint32 node; /* 0: free; set under lock */
 	pg_atomic_uint64 at; /* TimestampTz; written by the receiving backend */
+	pg_atomic_uint32 hellos; /* counts those that were answered */
 } HeardSlot;
 
 /* one receiving backend's queue to a worker; guarded by lock */
@@ -314,6 +315,8 @@ extern uint32 shmem_streams_begin(NodeShared *node);
 extern bool shmem_streams_changed(NodeShared *node, uint32 turn);
 /* The peer's slot, taken if it has none yet; NULL when all are taken. */
 extern HeardSlot *shmem_heard_slot(NodeShared *node, uint32 peer);
+/* How often the peer has said HELLO here; 0 if never. */
+extern uint32 shmem_hellos(NodeShared *node, uint32 peer);
 /* Nothing that this node has written is to be taken; see pause.h. */
 extern bool shmem_is_paused(NodeShared *node, uint32 peer);
 extern void shmem_wake_sender(NodeShared *node);
