@@ -133,10 +133,7 @@ sub converge
 
 	foreach my $node (@nodes)
 	{
-		foreach my $token (@tokens)
-		{
-			$node->run("SELECT causaldb.wait_for('$token', '60 s')");
-		}
+		$node->run(join '', map { "SELECT causaldb.wait_for('$_', '60 s');" } @tokens);
 	}
 	return;
 }
