@@ -25,6 +25,7 @@
 #include "meta.h"
 #include "secret.h"
 #include "streams.h"
+#include "tag_fence.h"
 #include "tags.h"
 #include "token.h"
 
@@ -333,10 +334,15 @@ causaldb_alter_node(PG_FUNCTION_ARGS)
 
 /* ------------------------------------------------------------ tags */
 
+/* What needs a fence goes another way; where one is up, nothing is ordered. */
 static void
 order_tag(const char *change)
 {
+	if (tags_needs_fence(change))
+		tags_refuse_now(change);
 	tags_apply(change);
+	if (tags_fenced(change))
+		tags_refuse_now(change);
 	capture_meta(META_TAG, change, strlen(change));
 }
 
@@ -397,7 +403,9 @@ route_tag(const char *change)
 
 	if (id.node == 0)
 		return false;
-	if (id.node == id.coordinator)
+	if (tags_needs_fence(change))
+		tag_fence_change(change);
+	else if (id.node == id.coordinator)
 		order_tag(change);
 	else
 		carry_tag(id, change);

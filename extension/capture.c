@@ -32,6 +32,7 @@
 #include "commands/trigger.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -623,6 +624,27 @@ pg_attribute_noreturn() refuse_local(CatalogRelation *r)
 			 errhint("Type: SET LOCAL causaldb.capture = on;")));
 }
 
+/*
+ * The tag is being changed: until every node has the new one, whoever writes
+ * under the old one would write another truth (tag_fence.h).
+ */
+static void
+pg_attribute_noreturn() refuse_fenced(CatalogRelation *r)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("the tag of table %s is being changed",
+					catalog_qualified_name(r->root)),
+			 errdetail("Until every node has the new tag nobody can write the "
+					   "table."),
+			 errhint("Run the transaction again. If this goes on, whoever "
+					 "changed the tag was interrupted: causaldb.tags shows "
+					 "what it is becoming; call "
+					 "causaldb.set_consistency(%s, ...) again, with that or "
+					 "with the old level.",
+					 quote_literal_cstr(catalog_qualified_name(r->root)))));
+}
+
 void
 capture_rows(Relation rel)
 {
@@ -630,6 +652,8 @@ capture_rows(Relation rel)
 
 	if (r == NULL || capture_applying)
 		return;
+	if (r->fenced)
+		refuse_fenced(r);
 	if (guc_capture)
 		begin_capture();
 	else if (r->strong)
@@ -674,6 +698,8 @@ causaldb_capture(PG_FUNCTION_ARGS)
 	r = catalog_relation(RelationGetRelid(data->tg_relation));
 	if (r == NULL)
 		return PointerGetDatum(NULL);
+	if (unlikely(r->fenced) && !BREAK("no_tag_fence"))
+		refuse_fenced(r);
 	if (unlikely(!guc_capture))
 	{
 		keep_local(r, data->tg_event);

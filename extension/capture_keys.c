@@ -32,6 +32,12 @@ capture_keys_hash(uint64 name_hash, TupleKey *key, const Datum *values)
 	return hash_combine64(tuple_key_hash(key, values), name_hash);
 }
 
+uint64
+capture_keys_tag(uint64 name_hash)
+{
+	return rep_hash64("tag", 3, name_hash);
+}
+
 static void
 mark_level(void)
 {

@@ -33,6 +33,11 @@ extern void capture_keys_add_uniques(CatalogRelation *r, TupleTableSlot *slot,
 /* Hash of the row with that key (values in index order). */
 extern uint64 capture_keys_hash(uint64 name_hash, TupleKey *key,
 								const Datum *values);
+/*
+ * Key of the tag of the table with that name_hash (catalog.h): shared by whoever
+ * writes the table in a strong transaction, exclusive to a change of the tag.
+ */
+extern uint64 capture_keys_tag(uint64 name_hash);
 /* How many; 0: the transaction is not strong. */
 extern uint32 capture_keys_count(void);
 extern const RepKey *capture_keys(void);

@@ -317,12 +317,13 @@ catalog_relation_build(Relation rel, MemoryContext context)
 	if (root != RelationGetRelid(rel))
 		return build_partition(rel, root, context);
 	tag = catalog_tag_read(RelationGetRelid(rel));
-	if (!tag.active)
+	if (!tag.active && !tag.fenced)
 		return NULL;
 	out = MemoryContextAllocZero(context, sizeof(CatalogRelation));
 	out->relid = RelationGetRelid(rel);
 	out->root = out->relid;
 	out->policy = tag.policy;
+	out->fenced = tag.fenced;
 	read_key(rel, &out->key, context);
 	out->append_only = out->key.ncolumns == 0;
 	if (out->append_only && !tag.append_only)

@@ -46,6 +46,7 @@ typedef struct CatalogRelation
 	TupleCodec *codecs;
 	RepRule *rules;
 	bool strong;      /* it has a strong column: existence is strong */
+	bool fenced;      /* its tag is being changed: nobody may write it */
 	uint64 name_hash; /* of schema and name, the same on every node */
 	int nuniques;     /* values that the strong log orders, besides the key's */
 	CatalogUnique *uniques;

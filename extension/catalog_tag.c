@@ -25,7 +25,9 @@ enum
 	TAG_LEVEL,
 	TAG_WHOLE,
 	TAG_APPEND_ONLY,
-	TAG_ROW_POLICY
+	TAG_ROW_POLICY,
+	TAG_BECOMES,
+	TAG_BECOMING
 };
 
 enum
@@ -70,8 +72,8 @@ catalog_tag_read(Oid relid)
 	tup = systable_getnext(scan);
 	if (HeapTupleIsValid(tup))
 	{
-		Datum values[TAG_ROW_POLICY];
-		bool nulls[TAG_ROW_POLICY];
+		Datum values[TAG_BECOMING];
+		bool nulls[TAG_BECOMING];
 
 		heap_deform_tuple(tup, RelationGetDescr(rel), values, nulls);
 		tag.tagged = true;
@@ -81,6 +83,7 @@ catalog_tag_read(Oid relid)
 		tag.append_only = DatumGetBool(values[TAG_APPEND_ONLY - 1]);
 		tag.policy =
 			policy_by_name(TextDatumGetCString(values[TAG_ROW_POLICY - 1]));
+		tag.fenced = !nulls[TAG_BECOMES - 1];
 	}
 	systable_endscan(scan);
 	UnregisterSnapshot(snapshot);
@@ -149,4 +152,11 @@ catalog_tag_name_hash(Relation rel)
 
 	return rep_hash64(name, strlen(name),
 					  rep_hash64(schema, strlen(schema), 0));
+}
+
+uint64
+catalog_tag_descriptor_hash(const RepDescriptor *d)
+{
+	return rep_hash64(d->table, d->table_len,
+					  rep_hash64(d->schema, d->schema_len, 0));
 }

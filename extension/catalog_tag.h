@@ -20,6 +20,7 @@ typedef struct CatalogTag
 	bool whole;
 	bool append_only;
 	bool strong; /* columns are, where nothing else is said of them */
+	bool fenced; /* the tag is being changed: nobody writes; see tag_fence.h */
 	RepRowPolicy policy;
 } CatalogTag;
 
@@ -31,5 +32,6 @@ extern RepRule catalog_tag_rule(RepRule own, bool in_key, bool strong);
 
 /* Of schema and name, the same on every node. */
 extern uint64 catalog_tag_name_hash(Relation rel);
+extern uint64 catalog_tag_descriptor_hash(const RepDescriptor *d);
 
 #endif

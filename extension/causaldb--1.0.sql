@@ -111,9 +111,13 @@ CREATE TABLE causaldb.tag (
 	level		text NOT NULL CHECK (level IN ('eventual', 'strong', 'none')),
 	whole		bool NOT NULL,
 	append_only	bool NOT NULL,
-	row_policy	text NOT NULL DEFAULT 'update_wins'
+	row_policy	text NOT NULL DEFAULT 'update_wins',
+	becomes		text CHECK (becomes IN ('eventual', 'strong')),
+	becoming	text[]
 );
 COMMENT ON TABLE causaldb.tag IS 'tagged tables of this database; level none: was tagged, and changes on their way still apply';
+COMMENT ON COLUMN causaldb.tag.becomes IS 'level that columns are changing to, while nobody can write the table';
+COMMENT ON COLUMN causaldb.tag.becoming IS 'the columns that are; null: all';
 
 CREATE TABLE causaldb.tag_column (
 	relid		oid NOT NULL REFERENCES causaldb.tag ON DELETE CASCADE,
@@ -177,7 +181,8 @@ CREATE VIEW causaldb.tags AS
 			ELSE COALESCE(c.rule, 'last_write') END AS rule,
 		CASE s.level WHEN 'strong' THEN 'strong' ELSE t.row_policy END AS row_policy,
 		k.indkey IS NULL AS append_only,
-		t.whole AS later_columns_too
+		t.whole AS later_columns_too,
+		b.level AS becomes
 	FROM causaldb.tag t
 		JOIN pg_catalog.pg_attribute a ON a.attrelid = t.relid
 			AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
@@ -186,7 +191,8 @@ CREATE VIEW causaldb.tags AS
 		-- one strong column makes existence, and so the key, strong
 		CROSS JOIN LATERAL (SELECT CASE WHEN t.level = 'strong' OR EXISTS (SELECT FROM causaldb.tag_column o
 			WHERE o.relid = t.relid AND o.level = 'strong') THEN 'strong' ELSE t.level END AS level) s
-	WHERE t.level <> 'none' AND (t.whole OR c.relid IS NOT NULL OR a.attnum = ANY (k.indkey))
+		CROSS JOIN LATERAL (SELECT CASE WHEN t.becoming IS NULL OR a.attname = ANY (t.becoming) THEN t.becomes END AS level) b
+	WHERE t.level <> 'none' AND (t.whole OR c.relid IS NOT NULL OR a.attnum = ANY (k.indkey)) OR b.level IS NOT NULL
 	ORDER BY t.relid::pg_catalog.regclass::text, a.attnum;
 COMMENT ON VIEW causaldb.tags IS 'tagged columns, and how their writes merge';
 
@@ -581,6 +587,13 @@ CREATE FUNCTION causaldb.order_tag(change text) RETURNS void
 COMMENT ON FUNCTION causaldb.order_tag(text) IS 'for set_consistency and its like on another node: carries out and orders a change of a tag';
 REVOKE EXECUTE ON FUNCTION causaldb.order_tag(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION causaldb.order_tag(text) TO causaldb_replicator;
+
+CREATE FUNCTION causaldb.check_tag(change text) RETURNS void
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'causaldb_check_tag';
+COMMENT ON FUNCTION causaldb.check_tag(text) IS 'for set_consistency on another node: refuses what could not be carried out here';
+REVOKE EXECUTE ON FUNCTION causaldb.check_tag(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION causaldb.check_tag(text) TO causaldb_replicator;
 
 -- what join_cluster asks of the node it copies from
 CREATE FUNCTION causaldb.closed_position() RETURNS int8

@@ -14,6 +14,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "errors.h"
 #include "remote.h"
 
 struct Remote
@@ -21,6 +22,7 @@ struct Remote
 	PGconn *conn;
 	bool descriptor; /* counted among the process's open files */
 	char *whom;
+	TimestampTz deadline; /* of statements; 0: none */
 	char *piece; /* of a COPY, libpq's */
 	MemoryContextCallback at_end;
 };
@@ -234,6 +236,24 @@ remote_address(Remote *remote)
 
 /* ------------------------------------------------------------ statements */
 
+void
+remote_set_timeout(Remote *remote, int timeout_ms)
+{
+	remote->deadline =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
+}
+
+static void
+wait_in_time(Remote *remote, int events)
+{
+	if (wait_for_socket(remote, events, remote->deadline))
+		return;
+	/* what it still may answer is not for the next statement */
+	shut(remote);
+	ereport(ERROR, (errcode(ERRORS_TIMED_OUT),
+					errmsg("%s did not answer in time", remote->whom)));
+}
+
 /* Raises what the other side said as our own error. */
 static void
 raise_error(Remote *remote, PGresult *result)
@@ -264,8 +284,7 @@ next_result(Remote *remote)
 
 	while ((flushed = PQflush(remote->conn)) == 1)
 	{
-		(void) wait_for_socket(remote, WL_SOCKET_READABLE | WL_SOCKET_WRITEABLE,
-							   0);
+		wait_in_time(remote, WL_SOCKET_READABLE | WL_SOCKET_WRITEABLE);
 		if (PQconsumeInput(remote->conn) == 0)
 			lost(remote);
 	}
@@ -273,7 +292,7 @@ next_result(Remote *remote)
 		lost(remote);
 	while (PQisBusy(remote->conn))
 	{
-		(void) wait_for_socket(remote, WL_SOCKET_READABLE, 0);
+		wait_in_time(remote, WL_SOCKET_READABLE);
 		if (PQconsumeInput(remote->conn) == 0)
 			lost(remote);
 	}

@@ -49,6 +49,9 @@ extern Remote *remote_try(Dsn dsn, const char *whom, int timeout_ms,
 extern const char *remote_address(Remote *remote);
 extern void remote_close(Remote *remote);
 
+/* Statements from now on are over in that time (ms), or lost: 57P03. */
+extern void remote_set_timeout(Remote *remote, int timeout_ms);
+
 /*
  * Runs one statement with text parameters. An error of the other side is
  * raised here with its SQLSTATE, message, detail and hint; a lost connection

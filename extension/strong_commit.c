@@ -20,7 +20,9 @@
 #include "raft_message.h"
 #include "strong_set.h"
 
+#include "capture_keys.h"
 #include "catalog.h"
+#include "catalog_tag.h"
 #include "clock.h"
 #include "debug_point.h"
 #include "errors.h"
@@ -147,9 +149,43 @@ take_slot(TimestampTz end)
 
 /* ------------------------------------------------------------ proposing */
 
+/*
+ * The keys, and one for the tag of each table that the payload names, whatever
+ * its columns' level: shared, so only a change of the tag conflicts. The
+ * transaction has had the tables locked since it wrote them, so what is applied
+ * now changed no tag since, and a change above that base has not been seen.
+ * So no entry stands in the log behind a change of the tag that it was not
+ * written under, even where its backend is long gone.
+ */
+static const RepKey *
+with_tags(const RepKey *keys, uint32 *nkeys, const StringInfo payload)
+{
+	static RepPayload p;
+	uint64 base = pg_atomic_read_u64(&strong->applied);
+	RepKey *out;
+
+	if (!rep_payload_open(&p, payload->data, payload->len))
+		elog(ERROR, "causaldb: a captured payload is malformed");
+	out = palloc(sizeof(RepKey) * (*nkeys + p.ndescriptors + 1));
+	memcpy(out, keys, sizeof(RepKey) * *nkeys);
+	for (uint32 i = 0; i < p.ndescriptors; i++)
+	{
+		const RepDescriptor *d = catalog_descriptor(p.descriptors[i]);
+
+		if (d == NULL)
+			elog(ERROR, "causaldb: a descriptor is not stored");
+		out[(*nkeys)++] = (RepKey){
+			.hash = capture_keys_tag(catalog_tag_descriptor_hash(d)),
+			.base = base,
+			.mode = REP_KEY_SHARED
+		};
+	}
+	return out;
+}
+
 /* The write set: the payload with the descriptors that it names. */
 static void
-append_set(StringInfo out, const StringInfo payload)
+append_set(StringInfo out, const StringInfo payload, uint64 xid)
 {
 	static RepPayload p;
 	RepWriter w;
@@ -162,9 +198,7 @@ append_set(StringInfo out, const StringInfo payload)
 	lens = palloc(sizeof(size_t) * (p.ndescriptors + 1));
 	bytes = palloc(sizeof(void *) * (p.ndescriptors + 1));
 	rep_writer_init(&w, head, sizeof(head));
-	rep_strong_set_begin(&w, U64FromFullTransactionId(
-								 GetTopFullTransactionId()),
-						 p.ndescriptors);
+	rep_strong_set_begin(&w, xid, p.ndescriptors);
 	appendBinaryStringInfo(out, (char *) head, (int) w.len);
 	for (uint32 i = 0; i < p.ndescriptors; i++)
 	{
@@ -434,6 +468,46 @@ begin(void)
 	}
 }
 
+/* Hands the entry over, which names its keys; fills in the rest of it. */
+static void
+propose(RepRaftEntry *e, RepVector *deps, StringInfo payload, uint64 xid,
+		TimestampTz end)
+{
+	StringInfoData set;
+
+	if (pg_atomic_read_u32(&strong->leader) == 0)
+		no_leader();
+	initStringInfo(&set);
+	append_set(&set, payload, xid);
+	take_slot(end);
+	/* who was about to abort us has done so, and from now on nobody will */
+	CHECK_FOR_INTERRUPTS();
+	clock_strong(node, &e->stamp, deps);
+	e->deps = deps->entries;
+	e->ndeps = deps->len;
+	e->payload_size = (uint32) set.len;
+	put_in_slot(e, &set);
+	DEBUG_POINT("strong_proposing");
+	hand_over();
+	DEBUG_POINT("strong_proposed");
+}
+
+/* Ends the proposal with the error of a verdict that is none for it. */
+static void
+refused_by(const RepRaftEntry *e, StringInfo payload)
+{
+	StrongSlot refused = { .verdict = slot->verdict,
+						   .index = slot->index,
+						   .key = slot->key,
+						   .winner = slot->winner,
+						   .abort = slot->abort,
+						   .hurried = slot->hurried };
+
+	free_slot();
+	CHECK_FOR_INTERRUPTS();
+	strong_error_refused(&refused, e, payload);
+}
+
 void
 strong_commit(StringInfo payload, const RepKey *keys, uint32 nkeys)
 {
@@ -442,46 +516,47 @@ strong_commit(StringInfo payload, const RepKey *keys, uint32 nkeys)
 	RepRaftEntry e = { .kind = REP_ENTRY_WRITE, .keys = keys, .nkeys = nkeys };
 	TimestampTz end = TimestampTzPlusMilliseconds(wall_timer(),
 												  guc_strong_timeout);
-	StringInfoData set;
 
 	begin();
 	strong_commit_check();
-	if (pg_atomic_read_u32(&strong->leader) == 0)
-		no_leader();
-	initStringInfo(&set);
-	append_set(&set, payload);
-	take_slot(end);
-	/* who was about to abort us has done so, and from now on nobody will */
-	CHECK_FOR_INTERRUPTS();
-	clock_strong(node, &e.stamp, &deps);
-	e.deps = deps.entries;
-	e.ndeps = deps.len;
-	e.payload_size = (uint32) set.len;
-	put_in_slot(&e, &set);
-	DEBUG_POINT("strong_proposing");
-	hand_over();
-	DEBUG_POINT("strong_proposed");
-
+	e.keys = with_tags(keys, &e.nkeys, payload);
+	propose(&e, &deps, payload,
+			U64FromFullTransactionId(GetTopFullTransactionId()), end);
 	if (!wait_for_verdict(&e.stamp, end))
 	{
 		free_slot();
 		strong_error_unknown(&e.stamp, ProcDiePending ? FATAL : ERROR);
 	}
 	if (slot->verdict != REP_VERDICT_COMMITTED)
-	{
-		StrongSlot refused = { .verdict = slot->verdict,
-							   .index = slot->index,
-							   .key = slot->key,
-							   .winner = slot->winner,
-							   .abort = slot->abort,
-							   .hurried = slot->hurried };
-
-		free_slot();
-		CHECK_FOR_INTERRUPTS();
-		strong_error_refused(&refused, &e, payload);
-	}
+		refused_by(&e, payload);
 	wait_for_turn();
 	take_turn(&e.stamp, &deps, payload);
+}
+
+RepRaftVerdict
+strong_commit_detached(StringInfo payload, const RepKey *keys, uint32 nkeys,
+					   int timeout_ms, uint64 *index)
+{
+	static RepVersion entries[REP_MAX_VECTOR];
+	RepVector deps = { entries, 0, REP_MAX_VECTOR };
+	RepRaftEntry e = { .kind = REP_ENTRY_WRITE, .keys = keys, .nkeys = nkeys };
+	TimestampTz end = TimestampTzPlusMilliseconds(wall_timer(), timeout_ms);
+	RepRaftVerdict verdict;
+
+	begin();
+	propose(&e, &deps, payload, 0, end);
+	if (!wait_for_verdict(&e.stamp, end))
+	{
+		free_slot();
+		strong_error_unknown(&e.stamp, ProcDiePending ? FATAL : ERROR);
+	}
+	verdict = slot->verdict;
+	*index = slot->index;
+	if (verdict != REP_VERDICT_COMMITTED && verdict != REP_VERDICT_CONFLICT)
+		refused_by(&e, payload);
+	/* from here on the entry is the player's */
+	free_slot();
+	return verdict;
 }
 
 RepStamp

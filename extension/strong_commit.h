@@ -36,6 +36,15 @@
 extern void strong_commit(StringInfo payload, const RepKey *keys,
 						  uint32 nkeys);
 /*
+ * Puts what a payload says into the log without any transaction of this
+ * database: the player plays it here as on every node. COMMITTED, at *index; or
+ * CONFLICT with the entry at *index. ERROR as above; what has a slot in
+ * its own commit must not call it.
+ */
+extern RepRaftVerdict strong_commit_detached(StringInfo payload,
+											 const RepKey *keys, uint32 nkeys,
+											 int timeout_ms, uint64 *index);
+/*
  * Puts it into the log that the stamp's transaction shall not be, unless it is
  * there. COMMITTED, ABORTED, or OLD_STAMP: it is in what this node has applied
  * up to *index, or nowhere. ERROR 57P03 where nobody decides in time.

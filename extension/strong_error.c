@@ -9,6 +9,7 @@
 
 #include "capture_keys.h"
 #include "catalog.h"
+#include "catalog_tag.h"
 #include "errors.h"
 #include "guc.h"
 #include "local.h"
@@ -20,6 +21,7 @@
 typedef struct Sought
 {
 	uint64 hash;
+	bool is_tag; /* it is the table's tag, no row's */
 	char *table; /* NULL: not found */
 	char *key;
 } Sought;
@@ -38,13 +40,17 @@ look_at(CatalogApply *a, RepChange *c, uint32 ordinal, void *arg)
 	Sought *s = arg;
 	const RepDescriptor *d = &a->descriptor;
 	Datum key[INDEX_MAX_KEYS];
-	uint64 name;
+	uint64 name = catalog_tag_descriptor_hash(d);
 
 	(void) ordinal;
+	if (capture_keys_tag(name) == s->hash)
+	{
+		s->table = catalog_descriptor_name(d);
+		s->is_tag = true;
+		return false;
+	}
 	if (c->kind == REP_CHANGE_TRUNCATE || a->key.ncolumns == 0)
 		return true;
-	name = rep_hash64(d->table, d->table_len,
-					  rep_hash64(d->schema, d->schema_len, 0));
 	logged_key(a, c, key);
 	if (capture_keys_hash(name, &a->key, key) != s->hash)
 		return true;
@@ -80,6 +86,14 @@ pg_attribute_noreturn() lost(const StrongSlot *slot, StringInfo payload)
 	logged_each_change((uint8 *) payload->data, (size_t) payload->len,
 					   look_at, &s);
 	PopActiveSnapshot();
+	if (s.is_tag)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("the tag of table %s was changed", s.table),
+				 errdetail("The transaction wrote it under the tag before "
+						   "index " UINT64_FORMAT " of the strong log.",
+						   slot->index),
+				 errhint("Run the transaction again.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 			 errmsg("strong transaction lost against a concurrent one%s%s",

@@ -121,7 +121,7 @@ fill_table(TableEntry *e)
 	}
 	root = tree_open_root(e->relid, AccessShareLock);
 	tag = catalog_tag_read(RelationGetRelid(root));
-	if (tag.tagged && tag.active)
+	if (tag.tagged && (tag.active || tag.fenced))
 	{
 		Bitmapset *keys = RelationGetIndexAttrBitmap(
 			root, INDEX_ATTR_BITMAP_PRIMARY_KEY);
@@ -145,7 +145,11 @@ fill_table(TableEntry *e)
 					 REP_RULE_STRONG)
 				e->columns = with_column(e->columns, here);
 		}
-		e->strong = tag.strong || e->columns != NULL;
+		/*
+		 * While a tag changes, too: once it is strong somewhere every node has
+		 * the fence, so no read that begins later misses a strong write.
+		 */
+		e->strong = tag.strong || tag.fenced || e->columns != NULL;
 	}
 	table_close(root, NoLock);
 	relation_close(rel, NoLock);

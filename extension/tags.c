@@ -47,12 +47,14 @@
 
 #include "capture.h"
 #include "catalog.h"
+#include "catalog_tag.h"
 #include "compat.h"
 #include "errors.h"
 #include "finding.h"
 #include "install.h"
 #include "shmem.h"
 #include "store.h"
+#include "tag_document.h"
 #include "tags.h"
 #include "tags_check.h"
 #include "tags_strong.h"
@@ -65,142 +67,13 @@ PG_FUNCTION_INFO_V1(causaldb_set_row_policy);
 
 TagsRoute tags_route = NULL;
 
-/* one tag change, read from its document */
-typedef struct TagChange
-{
-	char *op;
-	char *schema;
-	char *table;
-	char *level;
-	List *columns; /* of char *; NIL: all, later ones too */
-	char *column;
-	char *rule;
-	char *options;
-	char *policy;
-} TagChange;
-
-/* ----------------------------------------------------------- documents */
-
-static void
-add_member(StringInfo out, const char *name, const char *value)
-{
-	if (out->len > 1)
-		appendStringInfoString(out, ", ");
-	escape_json(out, name);
-	appendStringInfoString(out, ": ");
-	if (value == NULL)
-		appendStringInfoString(out, "null");
-	else
-		escape_json(out, value);
-}
-
-/* {"op": ..., "schema": ..., "table": ... and no end yet */
-static void
-begin_document(StringInfo out, const char *op, Relation rel)
-{
-	initStringInfo(out);
-	appendStringInfoChar(out, '{');
-	add_member(out, "op", op);
-	add_member(out, "schema", get_namespace_name(RelationGetNamespace(rel)));
-	add_member(out, "table", RelationGetRelationName(rel));
-}
-
-static void
-pg_attribute_noreturn() bad_document(const char *change, const char *what)
-{
-	ereport(ERROR,
-			(errcode(ERRORS_MALFORMED), errmsg("malformed change of a tag"),
-			 errdetail("%s in %s.", what, change)));
-}
-
-static char *
-jsonb_text(const JsonbValue *v)
-{
-	return pnstrdup(v->val.string.val, v->val.string.len);
-}
-
-static List *
-jsonb_names(Jsonb *array, const char *change)
-{
-	JsonbIterator *it = JsonbIteratorInit(&array->root);
-	JsonbIteratorToken token;
-	JsonbValue v;
-	List *names = NIL;
-
-	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
-	{
-		if (token != WJB_ELEM)
-			continue;
-		if (v.type != jbvString)
-			bad_document(change, "A column is not a string");
-		names = lappend(names, jsonb_text(&v));
-	}
-	return names;
-}
-
-static void
-read_member(TagChange *out, const char *key, JsonbValue *v, const char *change)
-{
-	struct
-	{
-		const char *key;
-		char **field;
-	} texts[] = {
-		{ "op", &out->op },         { "schema", &out->schema },
-		{ "table", &out->table },   { "level", &out->level },
-		{ "column", &out->column }, { "rule", &out->rule },
-		{ "policy", &out->policy },
-	};
-
-	for (int i = 0; i < (int) lengthof(texts); i++)
-		if (strcmp(key, texts[i].key) == 0)
-		{
-			if (v->type != jbvString)
-				bad_document(change, "A name is not a string");
-			*texts[i].field = jsonb_text(v);
-		}
-	if (v->type != jbvBinary)
-		return;
-	if (strcmp(key, "columns") == 0)
-		out->columns = jsonb_names(JsonbValueToJsonb(v), change);
-	else if (strcmp(key, "options") == 0)
-		out->options =
-			JsonbToCString(NULL, v->val.binary.data, v->val.binary.len);
-}
-
-static TagChange
-read_document(const char *change)
-{
-	Jsonb *json =
-		DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(change)));
-	JsonbIterator *it = JsonbIteratorInit(&json->root);
-	JsonbIteratorToken token;
-	JsonbValue v;
-	TagChange out = { 0 };
-	char *key = NULL;
-
-	if (!JB_ROOT_IS_OBJECT(json))
-		bad_document(change, "No object");
-	while ((token = JsonbIteratorNext(&it, &v, key != NULL)) != WJB_DONE)
-	{
-		if (token == WJB_KEY)
-			key = jsonb_text(&v);
-		else if (token == WJB_VALUE && key != NULL)
-		{
-			read_member(&out, key, &v, change);
-			key = NULL;
-		}
-	}
-	if (out.op == NULL || out.schema == NULL || out.table == NULL)
-		bad_document(change, "A name is missing");
-	return out;
-}
-
 /* ---------------------------------------------------------- tag tables */
 
-/* Runs SQL of ours on our tables, as their owner; returns rows processed. */
+/* Runs SQL of ours on our tables, as their owner; returns rows processed.
+ * `nulls` as SPI takes them. */
 static uint64
-run(const char *sql, int nargs, Oid *types, Datum *values)
+run_with_nulls(const char *sql, int nargs, Oid *types, Datum *values,
+			   const char *nulls)
 {
 	Oid user;
 	int context;
@@ -217,7 +90,7 @@ run(const char *sql, int nargs, Oid *types, Datum *values)
 	pin = tuple_pin();
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	result = SPI_execute_with_args(sql, nargs, types, values, NULL, false, 0);
+	result = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
 	if (result < 0)
 		elog(ERROR, "SPI_execute failed: %s", SPI_result_code_string(result));
 	processed = SPI_processed;
@@ -225,6 +98,12 @@ run(const char *sql, int nargs, Oid *types, Datum *values)
 	tuple_unpin(pin);
 	SetUserIdAndSecContext(user, context);
 	return processed;
+}
+
+static uint64
+run(const char *sql, int nargs, Oid *types, Datum *values)
+{
+	return run_with_nulls(sql, nargs, types, values, NULL);
 }
 
 static void
@@ -421,23 +300,37 @@ is_strong(const TagChange *c)
 	return strcmp(c->level, "strong") == 0;
 }
 
-/* Columns that are strong already, and those that become it. */
 static Bitmapset *
-strong_after(Relation rel, const TagChange *c)
+strong_columns(Relation rel)
 {
 	CatalogRelation *r = catalog_relation_build(rel, CurrentMemoryContext);
 	Bitmapset *out = NULL;
-	ListCell *cell;
 
 	for (int i = 0; r != NULL && i < r->ncolumns; i++)
 		if (r->rules[i] == REP_RULE_STRONG)
 			out = bms_add_member(out, r->attnums[i]);
-	if (!is_strong(c))
-		return out;
-	if (c->columns == NIL)
+	return out;
+}
+
+/*
+ * Columns that are strong after the change. "All columns" made eventual is of
+ * the strong ones only where the table itself is strong: what was said of a
+ * column by its name stands until something else is said of it.
+ */
+static Bitmapset *
+strong_after(Relation rel, const TagChange *c)
+{
+	Bitmapset *out = strong_columns(rel);
+	ListCell *cell;
+
+	if (c->columns == NIL && is_strong(c))
 		return all_columns(rel);
+	if (c->columns == NIL)
+		return catalog_tag_read(RelationGetRelid(rel)).strong ? NULL : out;
 	foreach (cell, c->columns)
-		out = bms_add_member(out, need_column(rel, lfirst(cell)));
+		out = is_strong(c)
+				  ? bms_add_member(out, need_column(rel, lfirst(cell)))
+				  : bms_del_member(out, need_column(rel, lfirst(cell)));
 	return out;
 }
 
@@ -445,23 +338,22 @@ strong_after(Relation rel, const TagChange *c)
 static void
 check_change(Relation rel, const TagChange *c, const char *change)
 {
-	if (strcmp(c->op, "set_consistency") == 0)
+	if (strcmp(c->op, "set_consistency") == 0 ||
+		strcmp(c->op, "fence") == 0 || strcmp(c->op, "settle") == 0)
 	{
 		if (c->level == NULL)
-			bad_document(change, "The level is missing");
+			tag_document_refuse(change, "The level is missing");
 		check_level(c->level);
 		finding_raise(tags_check_table(rel));
 		if (is_strong(c))
 			finding_raise(tags_strong_check(rel));
-		else
-			finding_raise(tags_strong_check_eventual(rel, c->columns));
 		finding_raise(tags_check_columns(rel, columns_after(rel, c->columns),
 										 strong_after(rel, c)));
 	}
 	else if (strcmp(c->op, "set_merge") == 0)
 	{
 		if (c->column == NULL || c->rule == NULL)
-			bad_document(change, "Column or rule is missing");
+			tag_document_refuse(change, "Column or rule is missing");
 		check_rule_name(rel, c);
 		check_options(rel, c);
 		finding_raise(tags_check_rule(rel, check_tagged_column(rel, c->column),
@@ -472,12 +364,13 @@ check_change(Relation rel, const TagChange *c, const char *change)
 	else if (strcmp(c->op, "set_row_policy") == 0)
 	{
 		if (c->policy == NULL)
-			bad_document(change, "The policy is missing");
+			tag_document_refuse(change, "The policy is missing");
 		check_policy(rel, c->policy);
 		check_tagged(rel);
 	}
-	else if (strcmp(c->op, "unset_consistency") != 0)
-		bad_document(change, "An unknown op");
+	else if (strcmp(c->op, "unset_consistency") != 0 &&
+			 strcmp(c->op, "unfence") != 0)
+		tag_document_refuse(change, "An unknown op");
 }
 
 /* --------------------------------------------------------------- apply */
@@ -534,27 +427,34 @@ add_tag_column(Oid relid, AttrNumber attnum, const char *rule,
 			   4, types, values);
 }
 
-/* An eventual column may become strong, not the other way round. */
+/*
+ * Without a fence an eventual column may become strong, not the other way
+ * round. How a strong column's writes merged stands there for when it is
+ * eventual again.
+ */
 static void
-set_tag_column(Oid relid, AttrNumber attnum, const char *level)
+set_tag_column(Oid relid, AttrNumber attnum, const char *level, bool settles)
 {
-	Oid types[3] = { OIDOID, INT2OID, TEXTOID };
-	Datum values[3] = { ObjectIdGetDatum(relid), Int16GetDatum(attnum),
-						CStringGetTextDatum(level) };
+	Oid types[4] = { OIDOID, INT2OID, TEXTOID, BOOLOID };
+	Datum values[4] = { ObjectIdGetDatum(relid), Int16GetDatum(attnum),
+						CStringGetTextDatum(level), BoolGetDatum(settles) };
 
 	(void) run("INSERT INTO causaldb.tag_column AS c (relid, attnum, level) "
 			   "VALUES ($1, $2, $3) ON CONFLICT (relid, attnum) DO UPDATE "
-			   "SET level = EXCLUDED.level, rule = 'last_write' "
-			   "WHERE EXCLUDED.level = 'strong' AND c.level <> 'strong'",
-			   3, types, values);
+			   "SET level = EXCLUDED.level WHERE EXCLUDED.level = 'strong' "
+			   "OR $4",
+			   4, types, values);
 }
 
-/* The whole table becomes strong: what was said of its columns is past. */
+/* The whole table has the level: what was said of its columns is past. */
 static void
-strengthen_columns(Oid relid)
+level_columns(Oid relid, const char *level)
 {
-	run_for(relid, "UPDATE causaldb.tag_column SET level = 'strong', "
-				   "rule = 'last_write' WHERE relid = $1");
+	run_for(relid, strcmp(level, "strong") == 0
+					   ? "UPDATE causaldb.tag_column SET level = 'strong' "
+						 "WHERE relid = $1"
+					   : "UPDATE causaldb.tag_column SET level = 'eventual' "
+						 "WHERE relid = $1");
 }
 
 /* From here on strong entries may come: their player runs, whatever becomes of
@@ -566,13 +466,15 @@ use_strong(void)
 	shmem_wake_supervisor();
 }
 
+/* `settles`: a fence is up, so strong columns may become eventual. */
 static void
-apply_set_consistency(Relation rel, const TagChange *c)
+apply_set_consistency(Relation rel, const TagChange *c, bool settles)
 {
 	Oid relid = RelationGetRelid(rel);
-	Oid types[4] = { OIDOID, BOOLOID, BOOLOID, TEXTOID };
-	Datum values[4];
+	Oid types[5] = { OIDOID, BOOLOID, BOOLOID, TEXTOID, BOOLOID };
+	Datum values[5];
 	bool whole = c->columns == NIL;
+	bool was_strong = catalog_tag_read(relid).strong;
 	ListCell *cell;
 
 	values[0] = ObjectIdGetDatum(relid);
@@ -580,18 +482,20 @@ apply_set_consistency(Relation rel, const TagChange *c)
 	values[2] = BoolGetDatum(!OidIsValid(compat_primary_key(rel)));
 	/* what the table says is for columns of which nothing is said */
 	values[3] = CStringGetTextDatum(whole ? c->level : "eventual");
+	values[4] = BoolGetDatum(settles && whole);
 	(void) run("INSERT INTO causaldb.tag (relid, level, whole, append_only) "
 			   "VALUES ($1, $4, $2, $3) "
 			   "ON CONFLICT (relid) DO UPDATE SET level = CASE "
-			   "WHEN tag.level = 'strong' THEN 'strong' "
+			   "WHEN tag.level = 'strong' AND NOT $5 THEN 'strong' "
 			   "ELSE EXCLUDED.level END, whole = EXCLUDED.whole "
 			   "OR (tag.whole AND tag.level <> 'none'), "
 			   "append_only = EXCLUDED.append_only",
-			   4, types, values);
-	if (whole && is_strong(c))
-		strengthen_columns(relid);
+			   5, types, values);
+	if (whole && (is_strong(c) || (settles && was_strong)))
+		level_columns(relid, c->level);
 	foreach (cell, c->columns)
-		set_tag_column(relid, need_column(rel, lfirst(cell)), c->level);
+		set_tag_column(relid, need_column(rel, lfirst(cell)), c->level,
+					   settles);
 	each_member(rel, install_on);
 	if (is_strong(c))
 		use_strong();
@@ -612,6 +516,58 @@ apply_unset_consistency(Relation rel)
 	each_member(rel, remove_from);
 }
 
+/* Columns by name, as an array, or NULL for all. */
+static Datum
+names_array(List *columns)
+{
+	Datum *names = palloc(sizeof(Datum) * list_length(columns));
+	int n = 0;
+	ListCell *cell;
+
+	foreach (cell, columns)
+		names[n++] = CStringGetTextDatum(lfirst(cell));
+	return PointerGetDatum(
+		construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+/* From this transaction's commit on nobody writes the table here. */
+static void
+apply_fence(Relation rel, const TagChange *c)
+{
+	Oid types[4] = { OIDOID, BOOLOID, TEXTOID, TEXTARRAYOID };
+	Datum values[4] = { ObjectIdGetDatum(RelationGetRelid(rel)),
+						BoolGetDatum(!OidIsValid(compat_primary_key(rel))),
+						CStringGetTextDatum(c->level),
+						c->columns == NIL ? (Datum) 0
+										  : names_array(c->columns) };
+
+	(void) run_with_nulls(
+		"INSERT INTO causaldb.tag "
+		"(relid, level, whole, append_only, becomes, becoming) "
+		"VALUES ($1, 'none', false, $2, $3, $4) ON CONFLICT (relid) "
+		"DO UPDATE SET becomes = EXCLUDED.becomes, "
+		"becoming = EXCLUDED.becoming",
+		4, types, values, c->columns == NIL ? "   n" : NULL);
+	each_member(rel, install_on);
+	use_strong();
+}
+
+static void
+lift_fence(Relation rel)
+{
+	run_for(RelationGetRelid(rel),
+			"UPDATE causaldb.tag SET becomes = NULL, becoming = NULL "
+			"WHERE relid = $1");
+}
+
+static void
+apply_unfence(Relation rel)
+{
+	lift_fence(rel);
+	if (!is_tagged(RelationGetRelid(rel)))
+		each_member(rel, remove_from);
+}
+
 static void
 apply_row_policy(Relation rel, const TagChange *c)
 {
@@ -627,7 +583,16 @@ static void
 carry_out(Relation rel, const TagChange *c)
 {
 	if (strcmp(c->op, "set_consistency") == 0)
-		apply_set_consistency(rel, c);
+		apply_set_consistency(rel, c, false);
+	else if (strcmp(c->op, "fence") == 0)
+		apply_fence(rel, c);
+	else if (strcmp(c->op, "settle") == 0)
+	{
+		apply_set_consistency(rel, c, true);
+		lift_fence(rel);
+	}
+	else if (strcmp(c->op, "unfence") == 0)
+		apply_unfence(rel);
 	else if (strcmp(c->op, "unset_consistency") == 0)
 		apply_unset_consistency(rel);
 	else if (strcmp(c->op, "set_merge") == 0)
@@ -639,15 +604,25 @@ carry_out(Relation rel, const TagChange *c)
 	CommandCounterIncrement();
 }
 
+/* Does it take the triggers off again? */
+static bool
+removes_triggers(const TagChange *c)
+{
+	Oid relid;
+
+	if (strcmp(c->op, "unset_consistency") == 0)
+		return true;
+	if (strcmp(c->op, "unfence") != 0)
+		return false;
+	relid = RangeVarGetRelid(makeRangeVar(c->schema, c->table, -1), NoLock,
+							 true);
+	return OidIsValid(relid) && !is_tagged(relid);
+}
+
 static Relation
-open_target(const TagChange *c)
+open_named(const TagChange *c, LOCKMODE lock)
 {
 	RangeVar *name = makeRangeVar(c->schema, c->table, -1);
-	Relation rel;
-	/* as CREATE TRIGGER and DROP TRIGGER take */
-	LOCKMODE lock = strcmp(c->op, "unset_consistency") == 0
-						? AccessExclusiveLock
-						: ShareRowExclusiveLock;
 	Oid relid = RangeVarGetRelid(name, lock, true);
 
 	if (!OidIsValid(relid))
@@ -660,7 +635,17 @@ open_target(const TagChange *c)
 				 errhint("Create it as it is there: type CREATE TABLE %s "
 						 "(...);",
 						 quote_qualified_identifier(c->schema, c->table))));
-	rel = relation_open(relid, NoLock);
+	return relation_open(relid, NoLock);
+}
+
+static Relation
+open_target(const TagChange *c)
+{
+	/* as CREATE TRIGGER and DROP TRIGGER take */
+	LOCKMODE lock =
+		removes_triggers(c) ? AccessExclusiveLock : ShareRowExclusiveLock;
+	Relation rel = open_named(c, lock);
+
 	(void) tree_captured(rel, lock);
 	return rel;
 }
@@ -668,7 +653,7 @@ open_target(const TagChange *c)
 void
 tags_apply(const char *change)
 {
-	TagChange c = read_document(change);
+	TagChange c = tag_document_read(change);
 	Relation rel = open_target(&c);
 	CatalogRelation *tagged;
 
@@ -678,6 +663,65 @@ tags_apply(const char *change)
 	if (tagged != NULL)
 		catalog_store_descriptor(tagged);
 	relation_close(rel, NoLock);
+}
+
+/* ------------------------------------------------------------- fences */
+
+void
+tags_check(const char *change)
+{
+	TagChange c = tag_document_read(change);
+	Relation rel = open_named(&c, AccessShareLock);
+
+	check_change(rel, &c, change);
+	relation_close(rel, AccessShareLock);
+}
+
+bool
+tags_needs_fence(const char *change)
+{
+	TagChange c = tag_document_read(change);
+	CatalogTag tag;
+	Relation rel;
+	bool needs;
+
+	if (strcmp(c.op, "set_consistency") != 0)
+		return false;
+	rel = open_named(&c, AccessShareLock);
+	tag = catalog_tag_read(RelationGetRelid(rel));
+	needs = tag.fenced || (is_strong(&c) && !tag.active) ||
+			(c.columns == NIL && is_strong(&c) != tag.strong) ||
+			!bms_equal(strong_columns(rel),
+					   bms_difference(strong_after(rel, &c),
+									  tags_check_key(rel)));
+	relation_close(rel, AccessShareLock);
+	return needs;
+}
+
+bool
+tags_fenced(const char *change)
+{
+	TagChange c = tag_document_read(change);
+	Relation rel = open_named(&c, AccessShareLock);
+	bool fenced = catalog_tag_read(RelationGetRelid(rel)).fenced;
+
+	relation_close(rel, AccessShareLock);
+	return fenced;
+}
+
+void
+tags_refuse_now(const char *change)
+{
+	TagChange c = tag_document_read(change);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("the tag of table %s is being changed",
+					quote_qualified_identifier(c.schema, c.table)),
+			 errdetail("Somebody else changes it, or was interrupted."),
+			 errhint("Try again. If this goes on, see in causaldb.tags what it "
+					 "is becoming, and call causaldb.set_consistency with "
+					 "that level or with the old one.")));
 }
 
 /* ----------------------------------------------------- what users call */
@@ -720,7 +764,7 @@ propose(Relation rel, StringInfo document)
 	TagChange c;
 
 	appendStringInfoChar(document, '}');
-	c = read_document(document->data);
+	c = tag_document_read(document->data);
 	check_change(rel, &c, document->data);
 	relation_close(rel, AccessShareLock);
 	if (tags_route != NULL && tags_route(document->data))
@@ -732,28 +776,26 @@ propose(Relation rel, StringInfo document)
 static void
 add_columns(StringInfo out, Relation rel, ArrayType *columns)
 {
-	Datum *names;
+	List *names = NIL;
+	Datum *values;
 	bool *nulls;
 	int n;
 
 	deconstruct_array(columns, NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR,
-					  &names, &nulls, &n);
+					  &values, &nulls, &n);
 	if (n == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("no columns given"),
 				 errhint("Name columns, or type: %s", whole_statement(rel))));
-	appendStringInfoString(out, ", \"columns\": [");
 	for (int i = 0; i < n; i++)
 	{
 		if (nulls[i])
 			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 							errmsg("a column name is NULL")));
-		if (i > 0)
-			appendStringInfoString(out, ", ");
-		escape_json(out, NameStr(*DatumGetName(names[i])));
+		names = lappend(names, NameStr(*DatumGetName(values[i])));
 	}
-	appendStringInfoChar(out, ']');
+	tag_document_add_columns(out, names);
 }
 
 static void
@@ -776,10 +818,10 @@ causaldb_set_consistency(PG_FUNCTION_ARGS)
 	level = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	check_level(level);
 	rel = open_for_change(PG_GETARG_OID(0));
-	begin_document(&document, "set_consistency", rel);
-	add_member(&document, "level", level);
+	tag_document_begin(&document, "set_consistency", rel);
+	tag_document_add(&document, "level", level);
 	if (PG_ARGISNULL(2))
-		add_member(&document, "columns", NULL);
+		tag_document_add_columns(&document, NIL);
 	else
 		add_columns(&document, rel, PG_GETARG_ARRAYTYPE_P(2));
 	finding_raise(tags_check_table(rel));
@@ -798,7 +840,7 @@ causaldb_unset_consistency(PG_FUNCTION_ARGS)
 	need_arguments(fcinfo, 1);
 	rel = open_for_change(PG_GETARG_OID(0));
 	check_tagged(rel);
-	begin_document(&document, "unset_consistency", rel);
+	tag_document_begin(&document, "unset_consistency", rel);
 	propose(rel, &document);
 	PG_RETURN_VOID();
 }
@@ -811,9 +853,9 @@ causaldb_set_merge(PG_FUNCTION_ARGS)
 
 	need_arguments(fcinfo, 4);
 	rel = open_for_change(PG_GETARG_OID(0));
-	begin_document(&document, "set_merge", rel);
-	add_member(&document, "column", NameStr(*PG_GETARG_NAME(1)));
-	add_member(&document, "rule", text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	tag_document_begin(&document, "set_merge", rel);
+	tag_document_add(&document, "column", NameStr(*PG_GETARG_NAME(1)));
+	tag_document_add(&document, "rule", text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	appendStringInfo(&document, ", \"options\": %s",
 					 JsonbToCString(NULL, &PG_GETARG_JSONB_P(3)->root,
 									VARSIZE(PG_GETARG_JSONB_P(3))));
@@ -829,8 +871,8 @@ causaldb_set_row_policy(PG_FUNCTION_ARGS)
 
 	need_arguments(fcinfo, 2);
 	rel = open_for_change(PG_GETARG_OID(0));
-	begin_document(&document, "set_row_policy", rel);
-	add_member(&document, "policy", text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	tag_document_begin(&document, "set_row_policy", rel);
+	tag_document_add(&document, "policy", text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	propose(rel, &document);
 	PG_RETURN_VOID();
 }

@@ -2,15 +2,8 @@
  * tags.h
  *		Tags: which columns have which consistency, and how they merge.
  *
- * A change of a tag is a function of a JSON document that names everything by
- * name, so that it means the same on every node:
- *
- *	{"op": "set_consistency", "schema": s, "table": t, "level": "eventual",
- *	 "columns": null | [c, ...]}
- *	{"op": "unset_consistency", "schema": s, "table": t}
- *	{"op": "set_merge", "schema": s, "table": t, "column": c, "rule": r,
- *	 "options": {...}}
- *	{"op": "set_row_policy", "schema": s, "table": t, "policy": p}
+ * A change of a tag is a function of a document (tag_document.h) that names
+ * everything by name, so that it means the same on every node.
  *
  * Invariants
  * 1. tags_apply is idempotent: a document applied twice is applied once.
@@ -28,6 +21,18 @@
  * hint if it cannot be. Says nothing about rights: the caller has checked.
  */
 extern void tags_apply(const char *change);
+
+/* ERROR as tags_apply, without doing anything. */
+extern void tags_check(const char *change);
+/*
+ * The change is a set_consistency that makes columns strong here or strong ones
+ * eventual, or is made while another one's fence is up.
+ */
+extern bool tags_needs_fence(const char *change);
+/* A fence is up on the table. */
+extern bool tags_fenced(const char *change);
+/* ERROR 40001: somebody else changes the tag. */
+extern void pg_attribute_noreturn() tags_refuse_now(const char *change);
 
 /*
  * Set by the cluster's administration: takes a checked change and, inside a

@@ -19,13 +19,6 @@
 #include "tags_check.h"
 #include "tags_strong.h"
 
-static char *
-literal(Relation rel)
-{
-	return quote_literal_cstr(
-		catalog_qualified_name(RelationGetRelid(rel)));
-}
-
 static void
 check_cluster(List **all)
 {
@@ -123,31 +116,6 @@ tags_strong_check(Relation rel)
 
 	check_cluster(&all);
 	check_key(&all, rel);
-	return all;
-}
-
-List *
-tags_strong_check_eventual(Relation rel, List *columns)
-{
-	CatalogRelation *r = catalog_relation_build(rel, CurrentMemoryContext);
-	List *all = NIL;
-	ListCell *cell;
-
-	foreach (cell, columns)
-		for (int i = 0; r != NULL && i < r->ncolumns; i++)
-			if (r->rules[i] == REP_RULE_STRONG &&
-				r->attnums[i] ==
-					get_attnum(RelationGetRelid(rel), lfirst(cell)))
-				finding_add(&all, ERROR, ERRORS_NOT_YET, "level",
-							psprintf("column \"%s\" of table \"%s\" is strong",
-									 (char *) lfirst(cell),
-									 RelationGetRelationName(rel)),
-							"A strong column cannot become eventual while it "
-							"is in use.",
-							psprintf("While nobody writes the table, type: "
-									 "SELECT causaldb.unset_consistency(%s); "
-									 "then tag it anew.",
-									 literal(rel)));
 	return all;
 }
 

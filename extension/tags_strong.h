@@ -14,8 +14,6 @@
 
 /* May columns of the table become strong? */
 extern List *tags_strong_check(Relation rel);
-/* May these columns (of char *; NIL: what has no tag) become eventual? */
-extern List *tags_strong_check_eventual(Relation rel, List *columns);
 /* May writes of the column merge by a rule? */
 extern List *tags_strong_check_rule(Relation rel, AttrNumber attnum);
 
