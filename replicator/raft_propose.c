@@ -136,6 +136,7 @@ note_entry(RepRaft *r, const RepRaftEntry *e)
 			note_stamp(r, e);
 			break;
 		case REP_ENTRY_ABORT:
+			rep_certify_note(&r->certify, e->keys, e->nkeys, e->index);
 			note_stamp(r, e);
 			break;
 		case REP_ENTRY_HORIZON:
@@ -206,12 +207,11 @@ objection(const RepRaft *r, const RepRaftEntry *e, uint64_t *key,
 	/* an ABORT too: once compacted, its stamp would make all others old */
 	if (ms > r->wall_ms + r->o.max_skew_ms && !REP_BUG(15))
 		return REP_VERDICT_SKEWED;
-	if (e->kind == REP_ENTRY_ABORT)
-		return 0;
-	if (e->stamp.hlc <= r->floor)
+	if (e->kind == REP_ENTRY_WRITE && e->stamp.hlc <= r->floor)
 		return REP_VERDICT_OLD_STAMP;
-	if (!covers_horizon(r, e))
+	if (e->kind == REP_ENTRY_WRITE && !covers_horizon(r, e))
 		return REP_VERDICT_HORIZON;
+	/* an ABORT has no keys, or those that it claims */
 	switch (rep_certify_check(&r->certify, e->keys, e->nkeys, key, index))
 	{
 		case REP_CERTIFY_OK:

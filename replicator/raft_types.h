@@ -35,7 +35,8 @@ typedef enum RepRaftEntryKind
 {
 	REP_ENTRY_NOOP = 1, /* the first of each term */
 	REP_ENTRY_WRITE,    /* a strong transaction */
-	REP_ENTRY_ABORT,    /* its stamp's transaction shall not be, unless it is */
+	REP_ENTRY_ABORT,    /* its stamp's transaction shall not be, unless it is;
+						 * certified and noted for the keys that it claims */
 	REP_ENTRY_CONFIG,   /* members from here on */
 	REP_ENTRY_HORIZON   /* deps: what may be forgotten */
 } RepRaftEntryKind;

@@ -23,6 +23,7 @@
  *	start N
  *	propose N x k@base ... [!k@base] [seen S:P ...] [ahead MS]
  *							N proposes x; keys are letters, ! shared
+ *	claim N x k@base ...	an ABORT of x, which is nowhere, for those keys
  *	again N x, abort N x, forget N x
  *	read N ID, holds N S:P ..., change N add|witness|promote|remove M
  *	horizon N S:P ...		N, leading, logs a horizon
@@ -124,7 +125,8 @@ do_propose(Script *s, char **w, int n)
 		op->entry.ndeps = versions(w, i + 1, n, op->deps);
 	else if (i < n && strcmp(w[i], "ahead") == 0)
 		ms += number(w[i + 1]);
-	op->entry.kind = REP_ENTRY_WRITE;
+	op->entry.kind =
+		strcmp(w[0], "claim") == 0 ? REP_ENTRY_ABORT : REP_ENTRY_WRITE;
 	op->entry.stamp.hlc = rep_hlc_from_ms(ms);
 	op->entry.stamp.stream = (RepStreamId){ (uint32_t) atoi(w[1]), 1 };
 	op->entry.payload = letter;
@@ -285,7 +287,7 @@ command(Script *s, char *line)
 		s->options.batch_entries = (uint32_t) number(w[1]);
 	else if (strcmp(w[0], "tick") == 0)
 		do_tick(s, w);
-	else if (strcmp(w[0], "propose") == 0)
+	else if (strcmp(w[0], "propose") == 0 || strcmp(w[0], "claim") == 0)
 		do_propose(s, w, n);
 	else if (strcmp(w[0], "again") == 0)
 		do_again(s, w, REP_EV_PROPOSE, REP_ENTRY_WRITE);
