@@ -52,6 +52,7 @@
 #include "standing.h"
 #include "store.h"
 #include "strong_commit.h"
+#include "strong_key.h"
 #include "wall.h"
 
 PG_FUNCTION_INFO_V1(causaldb_capture);
@@ -164,6 +165,7 @@ write_log_row(void)
 		strong_commit(payload, capture_keys(), capture_keys_count());
 		return;
 	}
+	strong_key_refuse_eventual();
 	payload = capture_buffer_finish(&chunk_stream);
 	logged = true;
 	DEBUG_POINT("captured");
@@ -301,6 +303,7 @@ note_strong(CatalogRelation *r, TupleTableSlot *slot, TupleTableSlot *after)
 {
 	if (capture_keys_count() == 0)
 		strong_commit_check();
+	strong_key_note();
 	capture_keys_add(r, slot);
 	if (r->nuniques > 0)
 		capture_keys_add_uniques(r, slot, after);

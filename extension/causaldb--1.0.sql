@@ -148,6 +148,17 @@ CREATE TABLE causaldb.strong_log (
 ALTER TABLE causaldb.strong_log ALTER entry SET STORAGE EXTERNAL, ALTER payload SET STORAGE EXTERNAL;
 COMMENT ON TABLE causaldb.strong_log IS 'the strong log as this node holds it durably, committed or not yet';
 
+CREATE TABLE causaldb.idempotency (
+	index		int8 NOT NULL,
+	hlc			int8 NOT NULL,
+	node		int4 NOT NULL,
+	boot		int8 NOT NULL,
+	key			text COLLATE "C" NOT NULL,
+	PRIMARY KEY (key, index)
+);
+CREATE INDEX idempotency_hlc ON causaldb.idempotency (hlc);
+COMMENT ON TABLE causaldb.idempotency IS 'idempotency keys of strong transactions that this node has applied, with their stamps';
+
 -- ---------------------------------------------------------------- tags and capture
 CREATE FUNCTION causaldb.capture() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'causaldb_capture';
@@ -829,10 +840,10 @@ CREATE FUNCTION causaldb.stamp_node(stamp bytea) RETURNS int4
 COMMENT ON FUNCTION causaldb.stamp_node(bytea) IS 'node of a strong transaction in causaldb.log';
 REVOKE ALL ON FUNCTION causaldb.stamp_node(bytea) FROM PUBLIC;
 
-CREATE FUNCTION causaldb.outcome(stamp text) RETURNS text
-	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'causaldb_outcome';
-COMMENT ON FUNCTION causaldb.outcome(text) IS
-	'what became of the strong transaction with that stamp, on any node: committed, or aborted for ever';
+CREATE FUNCTION causaldb.outcome(stamp text DEFAULT NULL, idempotency_key text DEFAULT NULL) RETURNS text
+	LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'causaldb_outcome';
+COMMENT ON FUNCTION causaldb.outcome(text, text) IS
+	'what became of the strong transaction with that stamp or idempotency key, on any node: committed, or aborted for ever';
 CREATE FUNCTION causaldb.outcome(xid xid8) RETURNS text
 	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'causaldb_outcome_xid';
 COMMENT ON FUNCTION causaldb.outcome(xid8) IS
@@ -875,6 +886,22 @@ COMMENT ON COLUMN causaldb.strong_status.membership IS 'a learner becomes a vote
 COMMENT ON COLUMN causaldb.strong_status.commit_index IS 'entries up to here are held by a majority, as far as this node knows';
 COMMENT ON COLUMN causaldb.strong_status.log_index IS 'entries up to here are durable on the member; known to the leader, and of itself to each node';
 COMMENT ON COLUMN causaldb.strong_status.replayed IS 'entries of this node that it had to apply as if they were of another, because their backend was gone';
+
+CREATE VIEW causaldb.idempotency_keys AS
+	SELECT i.key,
+		pg_catalog.format('%s@%s:%s', i.hlc, i.node, pg_catalog.lpad(pg_catalog.to_hex(i.boot), 16, '0')) AS stamp,
+		i.index,
+		COALESCE(n.name, i.node::text::name) AS node,
+		causaldb.position_time(i.hlc) AS committed_at,
+		causaldb.position_time(i.hlc)
+			+ pg_catalog.current_setting('causaldb.idempotency_retention')::interval AS kept_until
+	FROM causaldb.idempotency i
+		LEFT JOIN causaldb.node n ON n.id = i.node
+	ORDER BY i.index;
+COMMENT ON VIEW causaldb.idempotency_keys IS 'idempotency keys that are used, by which strong transaction, as far as this node has applied them';
+COMMENT ON COLUMN causaldb.idempotency_keys.stamp IS 'as causaldb.outcome takes it';
+COMMENT ON COLUMN causaldb.idempotency_keys.node IS 'where the transaction ran';
+COMMENT ON COLUMN causaldb.idempotency_keys.kept_until IS 'from then on a transaction may use the key again';
 
 -- -------------------------------------------------- conflicts and stalls
 CREATE VIEW causaldb.conflicts AS
@@ -994,13 +1021,13 @@ GRANT EXECUTE ON FUNCTION causaldb.retry(int4, int8) TO causaldb_admin;
 -- ---------------------------------------------------------------- clean-up of rights
 REVOKE ALL ON ALL TABLES IN SCHEMA causaldb FROM PUBLIC;
 GRANT SELECT ON causaldb.tags TO PUBLIC;
-GRANT SELECT ON causaldb.history, causaldb.conflicts, causaldb.lost_found TO causaldb_admin;
+GRANT SELECT ON causaldb.history, causaldb.conflicts, causaldb.lost_found, causaldb.idempotency_keys TO causaldb_admin;
 
 GRANT SELECT ON causaldb.clock, causaldb.join_progress, causaldb.nodes, causaldb.peers, causaldb.streams, causaldb.apply_waits,
 	causaldb.stalled, causaldb.strong_status TO PUBLIC;
 -- what join_cluster copies from a node
 GRANT SELECT ON causaldb.local_node, causaldb.node, causaldb.stream, causaldb.omission, causaldb.descriptor, causaldb.log,
 	causaldb.log_chunk, causaldb.tag, causaldb.tag_column, causaldb.grave,
-	causaldb.strong_state, causaldb.strong_log TO causaldb_admin;
+	causaldb.strong_state, causaldb.strong_log, causaldb.idempotency TO causaldb_admin;
 -- what a node that was away asks of another
 GRANT SELECT ON causaldb.strong_log TO causaldb_replicator;

@@ -15,6 +15,7 @@
 #include "secret.h"
 #include "shmem.h"
 #include "step_aside.h"
+#include "strong_key.h"
 #include "strong_read.h"
 #include "supervisor.h"
 #include "victim.h"
@@ -35,6 +36,7 @@ _PG_init(void)
 	clock_init();
 	admin_init();
 	secret_init();
+	strong_key_init();
 	if (process_shared_preload_libraries_in_progress)
 	{
 		shmem_init();

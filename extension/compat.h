@@ -55,6 +55,20 @@
 	reindex_relation(relid, flags, params)
 #endif
 
+/* The running transaction of this backend. */
+#if PG_VERSION_NUM >= 170000
+#define compat_lxid() (MyProc->vxid.lxid)
+#else
+#define compat_lxid() (MyProc->lxid)
+#endif
+
+/* Memory of a setting's check hook, or NULL. */
+#if PG_VERSION_NUM >= 160000
+#define compat_guc_malloc(size) guc_malloc(LOG, size)
+#else
+#define compat_guc_malloc(size) malloc(size)
+#endif
+
 #if PG_VERSION_NUM >= 160000
 #define compat_owns_relation(relid, role)                                      \
 	object_ownercheck(RelationRelationId, relid, role)

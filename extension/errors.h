@@ -24,5 +24,12 @@
 #define ERRORS_TIMED_OUT ERRCODE_CANNOT_CONNECT_NOW
 /* a strong statement without leader or majority, nothing was done: 57P03 */
 #define ERRORS_NO_QUORUM ERRCODE_CANNOT_CONNECT_NOW
+/*
+ * The transaction's idempotency key is used, so it is done: 23I01. A violated
+ * uniqueness (class 23) that no code of the standard or of PostgreSQL is about
+ * (subclasses from I on are free for others). Not of class 40, which clients
+ * take as "run it again".
+ */
+#define ERRORS_KEY_USED MAKE_SQLSTATE('2', '3', 'I', '0', '1')
 
 #endif

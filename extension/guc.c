@@ -9,8 +9,10 @@
 #include "access/parallel.h"
 #include "access/xact.h"
 #include "bounds.h"
+#include "compat.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -24,6 +26,9 @@ int guc_strong_timeout = 10000;
 int guc_apply_lock_timeout = 1000;
 int guc_strong_reads = STRONG_READS_AUTO;
 int guc_max_staleness = 0;
+char *guc_idempotency_key = NULL;
+LocalTransactionId guc_idempotency_lxid = InvalidLocalTransactionId;
+int guc_idempotency_retention = 24 * 60 * 60;
 int guc_max_databases = 8;
 bool guc_capture = true;
 int guc_server_identity = SERVER_IDENTITY_SUPERUSER;
@@ -73,6 +78,43 @@ check_capture(bool *value, void **extra, GucSource source)
 	return false;
 }
 
+/*
+ * The value remembers in which transaction it was set, so that one that was
+ * set for the session is not taken for the next transaction's.
+ */
+static bool
+check_key(char **value, void **extra, GucSource source)
+{
+	LocalTransactionId *lxid;
+
+	if (**value == '\0')
+		return true;
+	if (strlen(*value) > REP_MAX_IDEMPOTENCY_KEY)
+	{
+		GUC_check_errdetail("An idempotency key has at most %d bytes.", REP_MAX_IDEMPOTENCY_KEY);
+		return false;
+	}
+	if (source < PGC_S_INTERACTIVE || source == PGC_S_TEST)
+	{
+		GUC_check_errdetail("An idempotency key is of one transaction.");
+		GUC_check_errhint("Type SET LOCAL causaldb.idempotency_key = '...'; in the transaction.");
+		return false;
+	}
+	lxid = compat_guc_malloc(sizeof(*lxid));
+	if (lxid == NULL)
+		return false;
+	*lxid = compat_lxid();
+	*extra = lxid;
+	return true;
+}
+
+static void
+assign_key(const char *value, void *extra)
+{
+	(void) value;
+	guc_idempotency_lxid = extra ? *(LocalTransactionId *) extra : InvalidLocalTransactionId;
+}
+
 /* Defines all settings; called once, from _PG_init. */
 void
 guc_init(void)
@@ -116,6 +158,15 @@ guc_init(void)
 							"0: not at all.",
 							&guc_max_staleness, 0, 0, INT_MAX,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomStringVariable("causaldb.idempotency_key",
+							   "Names the transaction, so that it takes effect once however often it is sent.",
+							   "Set it with SET LOCAL, in a transaction that writes strong columns.",
+							   &guc_idempotency_key, "", PGC_USERSET,
+							   GUC_DISALLOW_IN_FILE, check_key, assign_key, NULL);
+	DefineCustomIntVariable("causaldb.idempotency_retention",
+							"How long an idempotency key is kept.",
+							NULL, &guc_idempotency_retention, 24 * 60 * 60, 1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomBoolVariable("causaldb.capture",
 							 "Whether writes of tagged tables are captured, so that other nodes get them.",
 							 "Off is for maintenance of this node alone; it needs the role causaldb_admin and is noted in causaldb.history.",

@@ -195,6 +195,8 @@ shadow_copy(const ShadowCopy *from)
 	static const char *const strong_state[] = { "term", "vote", "base", NULL };
 	static const char *const strong_log[] = { "index", "term", "entry",
 											  "payload", NULL };
+	static const char *const idempotency[] = { "index", "hlc", "node", "boot",
+											   "key", NULL };
 	static const char *const omission[] = { "stream", "position", "omitted",
 											"final", NULL };
 	static const char *const log_key[] = { "key_hash", "position", "stream",
@@ -230,6 +232,10 @@ shadow_copy(const ShadowCopy *from)
 				 " WHERE key_hash = " INT64_FORMAT " AND stream <> 0)",
 				 (int64) STORE_TRUNCATE_HASH),
 		log_key);
+	(void) copy_shadow(
+		from, "idempotency",
+		"(SELECT index, hlc, node, boot, key FROM causaldb.idempotency)",
+		idempotency);
 	progress_table("causaldb.log", bytes_of(from->source, "log"));
 	rows = copy_shadow(
 		from, "log",

@@ -81,6 +81,8 @@ static const char *const table_names[STORE_NTABLES] = {
 	[STORE_STREAM] = "stream",
 	[STORE_NODE] = "node",
 	[STORE_LOCAL_NODE] = "local_node",
+	[STORE_STRONG_LOG] = "strong_log",
+	[STORE_IDEMPOTENCY] = "idempotency",
 };
 
 static struct

@@ -33,9 +33,11 @@ typedef enum StoreTable
 	STORE_TAG_COLUMN,
 	STORE_STREAM,
 	STORE_NODE,
-	STORE_LOCAL_NODE
+	STORE_LOCAL_NODE,
+	STORE_STRONG_LOG,
+	STORE_IDEMPOTENCY
 } StoreTable;
-#define STORE_NTABLES (STORE_LOCAL_NODE + 1)
+#define STORE_NTABLES (STORE_IDEMPOTENCY + 1)
 
 /* stands for the hash in causaldb.log_key where the transaction has a TRUNCATE */
 #define STORE_TRUNCATE_HASH UINT64CONST(0x54525543)

@@ -27,11 +27,13 @@
 #include "debug_point.h"
 #include "errors.h"
 #include "guc.h"
+#include "idempotency.h"
 #include "shmem.h"
 #include "store.h"
 #include "streams.h"
 #include "strong_commit.h"
 #include "strong_error.h"
+#include "strong_key.h"
 #include "strong_turn.h"
 #include "wall.h"
 
@@ -183,13 +185,14 @@ with_tags(const RepKey *keys, uint32 *nkeys, const StringInfo payload)
 	return out;
 }
 
-/* The write set: the payload with the descriptors that it names. */
+/* The write set: the payload with the descriptors that it names; of `set` xid
+ * and key are filled in. */
 static void
-append_set(StringInfo out, const StringInfo payload, uint64 xid)
+append_set(StringInfo out, const StringInfo payload, RepStrongSet *set)
 {
 	static RepPayload p;
 	RepWriter w;
-	uint8 head[32];
+	uint8 head[REP_STRONG_SET_HEAD];
 	size_t *lens;
 	void **bytes;
 
@@ -198,7 +201,8 @@ append_set(StringInfo out, const StringInfo payload, uint64 xid)
 	lens = palloc(sizeof(size_t) * (p.ndescriptors + 1));
 	bytes = palloc(sizeof(void *) * (p.ndescriptors + 1));
 	rep_writer_init(&w, head, sizeof(head));
-	rep_strong_set_begin(&w, xid, p.ndescriptors);
+	set->ndescriptors = p.ndescriptors;
+	rep_strong_set_begin(&w, set);
 	appendBinaryStringInfo(out, (char *) head, (int) w.len);
 	for (uint32 i = 0; i < p.ndescriptors; i++)
 	{
@@ -210,6 +214,25 @@ append_set(StringInfo out, const StringInfo payload, uint64 xid)
 	}
 	tuple_append_varint(out, (uint64) payload->len);
 	appendBinaryStringInfo(out, payload->data, payload->len);
+}
+
+/* What is to be certified: the idempotency key first, since it says most. */
+static void
+set_keys(RepRaftEntry *e, const RepKey *keys, uint32 nkeys, const StrongKey *key)
+{
+	RepKey *all;
+
+	e->keys = keys;
+	e->nkeys = nkeys;
+	if (key == NULL)
+		return;
+	all = palloc(sizeof(RepKey) * (nkeys + 1));
+	all[0] = (RepKey){ .hash = key->hash,
+					   .base = key->base,
+					   .mode = REP_KEY_EXCLUSIVE };
+	memcpy(all + 1, keys, sizeof(RepKey) * nkeys);
+	e->keys = all;
+	e->nkeys = nkeys + 1;
 }
 
 static void
@@ -412,9 +435,11 @@ insert_row(const RepStamp *stamp, const RepVector *deps, StringInfo payload)
 }
 
 static void
-take_turn(const RepStamp *stamp, const RepVector *deps, StringInfo payload)
+take_turn(const RepStamp *stamp, const RepVector *deps, StringInfo payload,
+		  const StrongKey *key)
 {
 	uint64 index = slot->index;
+	IdempotencyUse use = { index, *stamp };
 
 	HOLD_INTERRUPTS();
 	PG_TRY();
@@ -425,6 +450,8 @@ take_turn(const RepStamp *stamp, const RepVector *deps, StringInfo payload)
 								 false);
 		DEBUG_POINT("strong_turn");
 		insert_row(stamp, deps, payload);
+		if (key)
+			idempotency_insert(key->text, strlen(key->text), &use);
 		strong_turn_starts(node, index);
 		turn = index;
 		DEBUG_POINT("strong_logged");
@@ -470,23 +497,23 @@ begin(void)
 
 /* Hands the entry over, which names its keys; fills in the rest of it. */
 static void
-propose(RepRaftEntry *e, RepVector *deps, StringInfo payload, uint64 xid,
-		TimestampTz end)
+propose(RepRaftEntry *e, RepVector *deps, StringInfo payload,
+		RepStrongSet *set, TimestampTz end)
 {
-	StringInfoData set;
+	StringInfoData bytes;
 
 	if (pg_atomic_read_u32(&strong->leader) == 0)
 		no_leader();
-	initStringInfo(&set);
-	append_set(&set, payload, xid);
+	initStringInfo(&bytes);
+	append_set(&bytes, payload, set);
 	take_slot(end);
 	/* who was about to abort us has done so, and from now on nobody will */
 	CHECK_FOR_INTERRUPTS();
 	clock_strong(node, &e->stamp, deps);
 	e->deps = deps->entries;
 	e->ndeps = deps->len;
-	e->payload_size = (uint32) set.len;
-	put_in_slot(e, &set);
+	e->payload_size = (uint32) bytes.len;
+	put_in_slot(e, &bytes);
 	DEBUG_POINT("strong_proposing");
 	hand_over();
 	DEBUG_POINT("strong_proposed");
@@ -508,29 +535,53 @@ refused_by(const RepRaftEntry *e, StringInfo payload)
 	strong_error_refused(&refused, e, payload);
 }
 
+/* The same transaction may have been first. */
+static void
+pg_attribute_noreturn() lost_by_key(const StrongKey *key)
+{
+	uint64 index = slot->index;
+
+	free_slot();
+	CHECK_FOR_INTERRUPTS();
+	strong_key_lost(key, index);
+}
+
 void
 strong_commit(StringInfo payload, const RepKey *keys, uint32 nkeys)
 {
 	static RepVersion entries[REP_MAX_VECTOR];
 	RepVector deps = { entries, 0, REP_MAX_VECTOR };
-	RepRaftEntry e = { .kind = REP_ENTRY_WRITE, .keys = keys, .nkeys = nkeys };
+	RepRaftEntry e = { .kind = REP_ENTRY_WRITE };
+	RepStrongSet set = { 0 };
+	const StrongKey *key;
 	TimestampTz end = TimestampTzPlusMilliseconds(wall_timer(),
 												  guc_strong_timeout);
 
 	begin();
 	strong_commit_check();
-	e.keys = with_tags(keys, &e.nkeys, payload);
-	propose(&e, &deps, payload,
-			U64FromFullTransactionId(GetTopFullTransactionId()), end);
+	set.xid = U64FromFullTransactionId(GetTopFullTransactionId());
+	key = strong_key_at_commit();
+	if (key)
+	{
+		set.key = (const uint8_t *) key->text;
+		set.key_len = strlen(key->text);
+	}
+	set_keys(&e, with_tags(keys, &nkeys, payload), nkeys, key);
+	propose(&e, &deps, payload, &set, end);
 	if (!wait_for_verdict(&e.stamp, end))
 	{
 		free_slot();
 		strong_error_unknown(&e.stamp, ProcDiePending ? FATAL : ERROR);
 	}
 	if (slot->verdict != REP_VERDICT_COMMITTED)
+	{
+		if (key && slot->verdict == REP_VERDICT_CONFLICT &&
+			slot->key == key->hash)
+			lost_by_key(key);
 		refused_by(&e, payload);
+	}
 	wait_for_turn();
-	take_turn(&e.stamp, &deps, payload);
+	take_turn(&e.stamp, &deps, payload, key);
 }
 
 RepRaftVerdict
@@ -540,11 +591,12 @@ strong_commit_detached(StringInfo payload, const RepKey *keys, uint32 nkeys,
 	static RepVersion entries[REP_MAX_VECTOR];
 	RepVector deps = { entries, 0, REP_MAX_VECTOR };
 	RepRaftEntry e = { .kind = REP_ENTRY_WRITE, .keys = keys, .nkeys = nkeys };
+	RepStrongSet set = { 0 };
 	TimestampTz end = TimestampTzPlusMilliseconds(wall_timer(), timeout_ms);
 	RepRaftVerdict verdict;
 
 	begin();
-	propose(&e, &deps, payload, 0, end);
+	propose(&e, &deps, payload, &set, end);
 	if (!wait_for_verdict(&e.stamp, end))
 	{
 		free_slot();
@@ -571,10 +623,10 @@ strong_commit_fresh_stamp(void)
 	return stamp;
 }
 
-RepRaftVerdict
-strong_commit_abort(const RepStamp *stamp, uint64 *index)
+/* Proposes the ABORT; the verdict on it, or 0 if there was none in time. */
+static RepRaftVerdict
+propose_abort(const RepRaftEntry *e, uint64 *index)
 {
-	RepRaftEntry e = { .kind = REP_ENTRY_ABORT, .stamp = *stamp };
 	TimestampTz end = TimestampTzPlusMilliseconds(wall_timer(),
 												  guc_strong_timeout);
 	RepRaftVerdict verdict = 0;
@@ -584,7 +636,7 @@ strong_commit_abort(const RepStamp *stamp, uint64 *index)
 		elog(ERROR, "causaldb: a strong transaction asks for an outcome in its commit");
 	take_slot(end);
 	slot->abort = true;
-	put_in_slot(&e, NULL);
+	put_in_slot(e, NULL);
 	hand_over();
 	while (!is_decided() && wall_timer() < end)
 	{
@@ -597,12 +649,41 @@ strong_commit_abort(const RepStamp *stamp, uint64 *index)
 		*index = slot->index;
 	}
 	free_slot();
+	return verdict;
+}
+
+void
+strong_commit_undecided(void)
+{
+	ereport(ERROR,
+			(errcode(ERRORS_NO_QUORUM),
+			 errmsg("the outcome of a strong transaction cannot be decided now"),
+			 errdetail("No leader with a majority has answered."),
+			 errhint("Ask again when causaldb.leader() is not null.")));
+}
+
+RepRaftVerdict
+strong_commit_abort(const RepStamp *stamp, uint64 *index)
+{
+	RepRaftEntry e = { .kind = REP_ENTRY_ABORT, .stamp = *stamp };
+	RepRaftVerdict verdict = propose_abort(&e, index);
+
 	if (verdict != REP_VERDICT_COMMITTED && verdict != REP_VERDICT_ABORTED &&
 		verdict != REP_VERDICT_OLD_STAMP)
-		ereport(ERROR,
-				(errcode(ERRORS_NO_QUORUM),
-				 errmsg("the outcome of a strong transaction cannot be decided now"),
-				 errdetail("No leader with a majority has answered."),
-				 errhint("Ask again when causaldb.leader() is not null.")));
+		strong_commit_undecided();
+	return verdict;
+}
+
+RepRaftVerdict
+strong_commit_claim(const RepKey *key, uint64 *index)
+{
+	RepRaftEntry e = { .kind = REP_ENTRY_ABORT, .keys = key, .nkeys = 1 };
+	RepRaftVerdict verdict;
+
+	e.stamp = strong_commit_fresh_stamp();
+	verdict = propose_abort(&e, index);
+	if (verdict != REP_VERDICT_ABORTED && verdict != REP_VERDICT_CONFLICT &&
+		verdict != REP_VERDICT_OLD_BASE)
+		strong_commit_undecided();
 	return verdict;
 }

@@ -31,7 +31,7 @@
  * with its log row inserted; what then commits is the entry. ERROR: 40001 it
  * lost, try again; 57P03 no quorum, nothing was done; 54000 too large; 40003
  * committed or not, this session does not know, or it is committed but not by
- * this session.
+ * this session; 23I01 its idempotency key is used.
  */
 extern void strong_commit(StringInfo payload, const RepKey *keys,
 						  uint32 nkeys);
@@ -51,6 +51,13 @@ extern RepRaftVerdict strong_commit_detached(StringInfo payload,
  */
 extern RepRaftVerdict strong_commit_abort(const RepStamp *stamp,
 										  uint64 *index);
+/*
+ * Puts it into the log that nothing certified before, by that key's base, may
+ * come behind: ABORTED. CONFLICT: the key is in use at *index; OLD_BASE: again,
+ * with a newer base. ERROR 57P03 as above.
+ */
+extern RepRaftVerdict strong_commit_claim(const RepKey *key, uint64 *index);
+extern void pg_attribute_noreturn() strong_commit_undecided(void);
 /* A stamp that no transaction has, above all that this node ever gave. */
 extern RepStamp strong_commit_fresh_stamp(void);
 /* ERROR where no strong write can be: not a node, SERIALIZABLE. */

@@ -192,6 +192,17 @@ strong_error_unknown(const RepStamp *stamp, int level)
 }
 
 void
+strong_error_key_used(const char *key, const RepStamp *stamp, uint64 index)
+{
+	ereport(ERROR,
+			(errcode(ERRORS_KEY_USED),
+			 errmsg("the transaction with idempotency key \"%s\" is done already", key),
+			 errdetail("Outcome: committed. Stamp: %s, at index " UINT64_FORMAT " of the strong log.",
+					   strong_error_stamp(stamp), index),
+			 errhint("It is done, and this time nothing was: nothing needs to be repeated.")));
+}
+
+void
 strong_error_replayed(uint64 index, int level)
 {
 	ereport(level,

@@ -25,6 +25,12 @@ extern void strong_error_unknown(const RepStamp *stamp, int level);
 extern void strong_error_replayed(uint64 index, int level);
 /* The same instead of the error that is being handled. */
 extern void pg_attribute_noreturn() strong_error_convert(uint64 index);
+/*
+ * 23I01: the transaction with that idempotency key is the one with that stamp,
+ * committed at index.
+ */
+extern void pg_attribute_noreturn() strong_error_key_used(
+	const char *key, const RepStamp *stamp, uint64 index);
 /* hlc@node:boot, as causaldb.outcome takes it; palloc'd */
 extern char *strong_error_stamp(const RepStamp *stamp);
 

@@ -2,9 +2,10 @@
  * strong_outcome.c
  *		What became of a strong transaction whose client was not told.
  *
- * By stamp, as the error 40003 names it, on any node; or by transaction id on
- * the node that it ran on. The answer is definite: where the log does not
- * have the transaction, an entry is put there that keeps it out for ever.
+ * By stamp, as the error 40003 names it, on any node; by idempotency key on
+ * any node; or by transaction id on the node that it ran on. The answer is
+ * definite: where the log does not have the transaction, an entry is put there
+ * that keeps it out for ever.
  */
 #include "postgres.h"
 
@@ -21,6 +22,7 @@
 
 #include "errors.h"
 #include "guc.h"
+#include "idempotency.h"
 #include "local.h"
 #include "member.h"
 #include "strong.h"
@@ -123,15 +125,82 @@ decide(const RepStamp *stamp)
 	return is_logged(stamp);
 }
 
-/* causaldb.outcome(stamp text) returns text */
+/* ------------------------------------------------------------ by key */
+
+/*
+ * Where nobody has used the key, an entry claims it: it is refused if the key
+ * was used above `base`, and so is everything behind it whose own base is
+ * older. So what had the key looked up before is out, for ever; and what looks
+ * it up later does so after the answer, or at the same time.
+ */
+static bool
+decide_key(const char *text)
+{
+	TimestampTz end = TimestampTzPlusMilliseconds(wall_timer(),
+												  guc_strong_timeout);
+	RepKey key = { .hash = idempotency_hash(text), .mode = REP_KEY_EXCLUSIVE };
+	IdempotencyUse use;
+	uint64 index = 0;
+
+	do
+	{
+		key.base = strong_applied();
+		if (idempotency_find(text, &use))
+			return true;
+		switch (strong_commit_claim(&key, &index))
+		{
+			case REP_VERDICT_ABORTED:
+				return false;
+			case REP_VERDICT_CONFLICT:
+				strong_wait_applied(index, guc_strong_timeout);
+				break;
+			default:
+				strong_wait_applied(strong_read_index(guc_strong_timeout),
+									guc_strong_timeout);
+				break;
+		}
+	} while (wall_timer() < end);
+	strong_commit_undecided();
+}
+
+static void
+check_key(const char *text)
+{
+	size_t len = strlen(text);
+
+	if (len == 0 || len > REP_MAX_IDEMPOTENCY_KEY)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("an idempotency key has 1 to %d bytes",
+						REP_MAX_IDEMPOTENCY_KEY),
+				 errhint("Give what causaldb.idempotency_key was set to.")));
+}
+
+/*
+ * causaldb.outcome(stamp text DEFAULT NULL, idempotency_key text DEFAULT NULL)
+ * returns text
+ */
 Datum
 causaldb_outcome(PG_FUNCTION_ARGS)
 {
-	RepStamp stamp = parse(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	bool by_stamp = !PG_ARGISNULL(0);
+	RepStamp stamp;
+	char *key = NULL;
 
+	if (by_stamp && !PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("causaldb.outcome() takes a stamp or an idempotency key, not both"),
+				 errhint("Type SELECT causaldb.outcome('stamp'); or SELECT causaldb.outcome(idempotency_key => 'key');")));
+	if (!by_stamp && PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	if (by_stamp)
+		stamp = parse(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	else
+		check_key(key = text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	(void) member_node();
 	need_fresh_snapshots();
-	return answer(decide(&stamp));
+	return answer(by_stamp ? decide(&stamp) : decide_key(key));
 }
 
 /* ------------------------------------------------------------ by xid */

@@ -46,6 +46,7 @@
 #include "debug_point.h"
 #include "errors.h"
 #include "grave.h"
+#include "idempotency.h"
 #include "member.h"
 #include "omission.h"
 #include "remote.h"
@@ -376,6 +377,9 @@ play(void)
 		incoming.aside =
 			stall_is_aside(node->streams[strong_slot].local_id, at);
 	apply_transaction(&incoming, &chain, &effects);
+	if (set.key_len > 0)
+		idempotency_insert(set.key, set.key_len,
+						   &(IdempotencyUse){ at, entry.stamp });
 	if (tries > 0)
 		stall_clear(node->streams[strong_slot].local_id, at);
 	clock_observe(node, entry.stamp.hlc);
@@ -492,6 +496,7 @@ keep_house(void)
 	last = wall_timer();
 	begin();
 	unseen_forget_stable();
+	idempotency_forget();
 	end();
 	MemoryContextSwitchTo(play_context);
 }

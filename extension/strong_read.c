@@ -25,6 +25,7 @@
 #include "guc.h"
 #include "shmem.h"
 #include "strong.h"
+#include "strong_key.h"
 #include "strong_read.h"
 #include "strong_tables.h"
 #include "wall.h"
@@ -233,12 +234,21 @@ prepare(QueryDesc *query)
 
 /* ------------------------------------------------------------- hooks */
 
+static bool
+may_write(const QueryDesc *query)
+{
+	return query->operation != CMD_SELECT || query->plannedstmt->hasModifyingCTE;
+}
+
 static void
 start(QueryDesc *query, int eflags)
 {
 	bool wanted = is_wanted();
 	bool covered = false;
 
+	if (may_write(query) && (eflags & EXEC_FLAG_EXPLAIN_ONLY) == 0 &&
+		!capture_applying && !is_own_worker())
+		strong_key_before_write();
 	if (wanted && (eflags & EXEC_FLAG_EXPLAIN_ONLY) == 0)
 	{
 		covered = prepare(query);
@@ -327,6 +337,8 @@ utility(PlannedStmt *pstmt, const char *text, bool read_only_tree,
 	if (IsA(statement, CopyStmt) && !((CopyStmt *) statement)->is_from &&
 		((CopyStmt *) statement)->relation && is_wanted())
 		before_copy((CopyStmt *) statement);
+	if (IsA(statement, CopyStmt) && ((CopyStmt *) statement)->is_from)
+		strong_key_before_write();
 	next(pstmt, text, read_only_tree, context, params, env, dest, qc);
 	if (may_begin_block(statement) && IsTransactionBlock() && is_wanted())
 		begin_block();

@@ -26,6 +26,9 @@
 /* bytes of one encoded value (PostgreSQL's own limit is 1 GB) */
 #define REP_MAX_VALUE (1024 * 1024 * 1024)
 
+/* bytes of an idempotency key */
+#define REP_MAX_IDEMPOTENCY_KEY 255
+
 /* bytes of a whole frame, header included */
 #define REP_MAX_FRAME (256 * 1024 * 1024)
 

@@ -105,20 +105,26 @@ cut_and_damaged(void)
 }
 
 static void
-write_sets(void)
+write_sets(const uint8_t *key, size_t key_len)
 {
-	RepStrongSet set;
+	RepStrongSet set = { .xid = 1234, .ndescriptors = 2, .key = key, .key_len = key_len };
 	RepWriter w;
 	size_t size;
 	RepReader r;
 
 	rep_writer_init(&w, room, sizeof(room));
-	rep_strong_set_begin(&w, 1234, 2);
+	rep_strong_set_begin(&w, &set);
+	CHECK(w.len <= REP_STRONG_SET_HEAD);
+	CHECK(rep_strong_set_has_key(room, w.len, "k-1", 3) == (key_len == 3));
+	CHECK(!rep_strong_set_has_key(room, w.len, "k-2", 3));
+	CHECK(!rep_strong_set_has_key(room, w.len, "k-", 2));
+	CHECK(!rep_strong_set_has_key(room, w.len, "", 0));
 	rep_write_blob(&w, "one", 3);
 	rep_write_blob(&w, "two!", 4);
 	rep_write_blob(&w, "payload", 7);
 	CHECK(rep_strong_set_decode(room, w.len, &set));
 	CHECK(set.xid == 1234 && set.ndescriptors == 2);
+	CHECK(set.key_len == key_len && (key_len == 0 || memcmp(set.key, key, key_len) == 0));
 	CHECK(set.payload_len == 7 && memcmp(set.payload, "payload", 7) == 0);
 	r = set.descriptors;
 	CHECK(memcmp(rep_read_blob(&r, &size), "one", 3) == 0 && size == 3);
@@ -130,8 +136,29 @@ write_sets(void)
 		CHECK(!rep_strong_set_decode(exact, cut, &set));
 		free(exact);
 	}
-	room[0]++;
+	room[0] += 2;
 	CHECK(!rep_strong_set_decode(room, w.len, &set));
+}
+
+/* A key may be as long as it may, not longer, and not empty where one is said
+ * to be. */
+static void
+write_keys(void)
+{
+	static uint8_t longest[REP_MAX_IDEMPOTENCY_KEY + 1];
+	RepStrongSet set = { .key = longest, .key_len = sizeof(longest) };
+	RepWriter w;
+
+	write_sets(NULL, 0);
+	write_sets((const uint8_t *) "k-1", 3);
+	write_sets(longest, sizeof(longest) - 1);
+	rep_writer_init(&w, room, sizeof(room));
+	rep_strong_set_begin(&w, &set);
+	rep_write_blob(&w, "", 0);
+	CHECK(!rep_strong_set_decode(room, w.len, &set));
+	CHECK(!rep_strong_set_has_key(room, w.len, longest, sizeof(longest)));
+	room[2] = room[3] = 0;
+	CHECK(!rep_strong_set_decode(room, 6, &set));
 }
 
 int
@@ -140,6 +167,6 @@ main(int argc, char **argv)
 	unit_start(argc, argv);
 	unit_run("a packet comes back with its payloads", there_and_back);
 	unit_run("a cut or damaged packet is refused", cut_and_damaged);
-	unit_run("so are write sets", write_sets);
+	unit_run("so are write sets", write_keys);
 	return unit_finish();
 }
