@@ -57,6 +57,7 @@
 #include "pause.h"
 #include "queue.h"
 #include "recycle.h"
+#include "reinstall.h"
 #include "stability.h"
 #include "step_aside.h"
 #include "stall.h"
@@ -696,21 +697,10 @@ note_relation_change(Datum arg, Oid relid)
 	relations_changed = true;
 }
 
-static bool
-any_stalled(void)
-{
-	int s;
-
-	for (s = 0; s < (int) pg_atomic_read_u32(&node->nstreams); s++)
-		if (lanes[s].stalled)
-			return true;
-	return false;
-}
-
 static void
 look_for_help(void)
 {
-	if (any_stalled())
+	if (lane_any_stalled())
 	{
 		relations_changed = false;
 		AcceptInvalidationMessages();
@@ -830,6 +820,8 @@ start(Oid database)
 		pg_atomic_write_u32(&node->state, NODE_OPENING);
 
 	capture_applying = true;
+	if (fresh)
+		reinstall_triggers();
 	if (node->own.boot == 0)
 		streams_open(node, id.node);
 	recycle_finish(node);
@@ -895,6 +887,6 @@ causaldb_apply_main(Datum database)
 		MemoryContextReset(pass_context);
 		if (!busy)
 			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-							 any_stalled() ? STALLED_LOOK_MS : IDLE_MS, PG_WAIT_EXTENSION);
+							 lane_any_stalled() ? STALLED_LOOK_MS : IDLE_MS, PG_WAIT_EXTENSION);
 	}
 }

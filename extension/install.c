@@ -115,6 +115,12 @@ our_triggers(Oid relid, bool heal)
 	return out;
 }
 
+bool
+install_is_there(Oid member)
+{
+	return our_triggers(member, false) != NIL;
+}
+
 /*
  * A partition tells of its TRUNCATE before its rows are gone, as they may have
  * to be named one by one; the partitioned table does so before that, to say

@@ -24,6 +24,8 @@
  * TRIGGER locks.
  */
 extern bool install_triggers(Relation member);
+/* It has some of them. */
+extern bool install_is_there(Oid member);
 /* Takes our triggers off; locked as DROP TRIGGER locks. True if it had any. */
 extern bool install_remove(Relation member);
 

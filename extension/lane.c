@@ -215,3 +215,14 @@ lane_fall_back(void)
 			pg_atomic_write_u64(&node->streams[s].started,
 								Max(pg_atomic_read_u64(&node->streams[s].applied), lanes[s].copied_upto));
 }
+
+bool
+lane_any_stalled(void)
+{
+	int s;
+
+	for (s = 0; s < (int) pg_atomic_read_u32(&node->nstreams); s++)
+		if (lanes[s].stalled)
+			return true;
+	return false;
+}

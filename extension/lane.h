@@ -69,5 +69,6 @@ extern void lane_show_free(int s);
 extern void lane_persist(int s);
 /* Writes down positions that only heartbeats have moved. */
 extern void lane_persist_idle(void);
+extern bool lane_any_stalled(void);
 
 #endif
