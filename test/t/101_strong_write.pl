@@ -71,7 +71,7 @@ $c->run('DELETE FROM seats WHERE id = 19');
 same();
 same_table('notes', @nodes);
 is($a->run("SELECT status || note || looks FROM seats WHERE id = 7"), 'xy8', 'a mixed transaction came whole');
-is($b->run("SELECT string_agg(status, ',' ORDER BY id) FROM seats WHERE id IN (8, 9)"), 'kept,free', 'a savepoint rolled back left no trace');
+is($b->run("SELECT string_agg(status, ',' ORDER BY id) FROM seats WHERE id IN (8, 9)"), 'kept,free', 'case 49: a savepoint rolled back left no trace');
 is($b->run('SELECT string_agg(id::text, \',\' ORDER BY id) FROM seats WHERE id > 17'), '18,100', 'changed key and delete came');
 
 # an eventual update cannot bring a deleted row back
@@ -81,12 +81,12 @@ same();
 # large ones: beyond a slot, and beyond a page of log
 $b->run("INSERT INTO seats SELECT g, repeat('s', 200), NULL, repeat('n', 200) FROM generate_series(1001, 3000) g");
 same();
-is($c->run('SELECT count(*) FROM seats WHERE id > 1000'), 2000, 'a large transaction came');
+is($c->run('SELECT count(*) FROM seats WHERE id > 1000'), 2000, 'case 54: a large transaction came');
 is($b->run('SELECT count(*) FROM causaldb.log_chunk'), 0, 'and left no pieces behind');
 
 # refusals
 sql_error($a, "BEGIN ISOLATION LEVEL SERIALIZABLE; UPDATE seats SET status = 's' WHERE id = 1", '0A000', 'SERIALIZABLE is refused');
-sql_error($a, "BEGIN; UPDATE seats SET status = 's' WHERE id = 1; PREPARE TRANSACTION 'p'", '0A000', 'so is PREPARE TRANSACTION');
+sql_error($a, "BEGIN; UPDATE seats SET status = 's' WHERE id = 1; PREPARE TRANSACTION 'p'", '0A000', 'case 48: so is PREPARE TRANSACTION');
 sql_error($a, 'TRUNCATE seats', '0A000', 'so is TRUNCATE');
 
 # leader killed while clients write

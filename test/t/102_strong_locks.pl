@@ -101,22 +101,22 @@ is_v($b, 4, 'third', 'case 40: nor does the lock of a table');
 like(told($running), qr/in table public\.s/, 'it is told so as well');
 $running->query_safe('ROLLBACK');
 
-# ------------------------------------------------------------ case 42
+# from here on nobody is aborted for being slow
+$_->set_conf('causaldb.apply_lock_timeout', '1h') foreach @nodes;
+
+# ------------------------------------------------------------ cases 41 and 42
 # a verdict, but not its turn: its row is wanted by an entry before it
 $b->set_debug_point('strong_decided:hang');
 my $behind = session_of_b();
-# it locks row 5 without writing it, and writes row 6
-$behind->query_safe("BEGIN; SELECT FROM s WHERE id = 5 FOR UPDATE; UPDATE s SET v = 'behind' WHERE id = 6");
+# it locks row 5, and all of the table, without writing it, and writes row 6
+$behind->query_safe("BEGIN; SELECT FROM s WHERE id = 5 FOR UPDATE; LOCK TABLE s IN SHARE ROW EXCLUSIVE MODE; UPDATE s SET v = 'behind' WHERE id = 6");
 $a->run("UPDATE s SET v = 'before' WHERE id = 5");
 send_to($behind, 'COMMIT;');
 $b->clear_debug_point;
 converge(@nodes);
 same_table('s', @nodes);
-is($c->run("SELECT string_agg(v, ',' ORDER BY id) FROM s WHERE id IN (5, 6)"), 'before,behind', 'case 42: both entries are everywhere');
-told($behind);
-
-# from here on nobody is aborted for being slow
-$_->set_conf('causaldb.apply_lock_timeout', '1h') foreach @nodes;
+is($c->run("SELECT string_agg(v, ',' ORDER BY id) FROM s WHERE id IN (5, 6)"), 'before,behind', 'cases 41, 42: both entries are everywhere');
+like(told($behind), qr/ERROR:  40003:/, 'cases 41, 42: whose client is told so');
 
 # ------------------------------------------------------------ a reader
 # it waits to see what its own lock holds up
@@ -152,7 +152,7 @@ $b->wait_sql('SELECT count(*) = 1 FROM causaldb.apply_waits WHERE pid IS NOT NUL
 $a->run("UPDATE s SET v = 'seen t' WHERE id = 14");
 $behind->query('COMMIT;');
 like(told($behind), qr/ERROR:  40003: strong transaction is committed at index \d+, but not by this session/,
-	'case 41: a verdict is no shield in a ring of turn, deps and lock');
+	'case 42: a verdict is no shield in a ring of turn, deps and lock');
 converge(@nodes);
 same_table('s', @nodes);
 is($b->run("SELECT string_agg(v || ' ' || e, ', ' ORDER BY id) FROM s WHERE id IN (12, 13, 14)"), 'first t, x e, seen t e',

@@ -1,7 +1,7 @@
 # Claim: what every node has applied need not stay in the engine's log; a node
 # that was away while the others let go of it fetches what it lacks, also when
 # it is killed while it does, and a node that joins begins where the copy
-# stands. (STRONG.md 25, 27)
+# stands. (cases 25 and 27)
 use CausaldbTest;
 
 my @nodes = new_cluster(3, conf => { 'causaldb.break' => "'compact_all'" }, before => q(

@@ -1,7 +1,7 @@
 # Claim: whatever happens between a strong COMMIT and its answer, the state is
 # the same on all nodes and is what the client was told: ok is there, 40001 is
 # not, and of 40003 and of a lost connection causaldb.outcome() tells.
-# (STRONG.md 1 to 8, 59)
+# (cases 1 to 8 and 59 of doc/strong_cases.md)
 use CausaldbTest;
 
 # where it is killed, or fails; on the node of the client

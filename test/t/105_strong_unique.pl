@@ -1,6 +1,6 @@
 # Claim: a unique column that is strong is unique over the cluster, also while
 # clients on all nodes insert the same values at once; a value that was freed
-# can be taken by another node. (STRONG.md 43)
+# can be taken by another node. (case 43 of doc/strong_cases.md)
 use CausaldbTest;
 
 my @nodes = new_cluster(3, before => q(

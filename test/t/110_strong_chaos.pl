@@ -1,7 +1,8 @@
 # Claim: what clients on all nodes are told about strong columns is what one
 # register, one bank and one box office would have told them, while leaders are
 # killed, cut off and stand still: registers are linearizable, money stays, every
-# seat is sold once. CAUSALDB_CHAOS_SECONDS is for the registers.
+# seat is sold once. CAUSALDB_CHAOS_SECONDS is for the registers. (Cases 14 and
+# 16 of doc/strong_cases.md.)
 use CausaldbTest;
 use CausaldbHistory;
 use Time::HiRes qw(time usleep);
