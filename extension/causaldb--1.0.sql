@@ -411,6 +411,7 @@ CREATE TABLE causaldb.stall (
 	tries		int4 NOT NULL DEFAULT 0,
 	crashes		int4 NOT NULL DEFAULT 0,
 	trying		bool NOT NULL DEFAULT false,
+	server		timestamptz, -- start of the server that tries; NULL: of which no crash leaves anything
 	PRIMARY KEY (stream, position)
 );
 COMMENT ON TABLE causaldb.stall IS 'transactions of peers that could not be applied yet, and marks of tries under way; read causaldb.stalled';

@@ -8,8 +8,10 @@
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "postmaster/postmaster.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "stall.h"
 
@@ -45,16 +47,16 @@ run(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls)
 int
 stall_begin_try(int32 stream, uint64 position, bool synced)
 {
-	Oid types[2] = {INT4OID, INT8OID};
-	Datum values[2] = {Int32GetDatum(stream), Int64GetDatum((int64) position)};
+	Oid types[3] = {INT4OID, INT8OID, TIMESTAMPTZOID};
+	Datum values[3] = {Int32GetDatum(stream), Int64GetDatum((int64) position), TimestampTzGetDatum(PgStartTime)};
 	bool isnull;
 	int crashes;
 
 	begin();
-	run("INSERT INTO causaldb.stall AS s (stream, position, trying) VALUES ($1, $2, true) "
-		"ON CONFLICT (stream, position) DO UPDATE SET trying = s.crashes < " CppAsString2(STALL_CRASHES) " "
+	run("INSERT INTO causaldb.stall AS s (stream, position, trying, server) VALUES ($1, $2, true, $3) "
+		"ON CONFLICT (stream, position) DO UPDATE SET trying = s.crashes < " CppAsString2(STALL_CRASHES) ", server = $3 "
 		"RETURNING crashes",
-		2, types, values, NULL);
+		3, types, values, restart_after_crash ? "   " : "  n");
 	crashes = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	end(synced);
 	return crashes;
@@ -105,13 +107,18 @@ stall_record(int32 stream, uint64 position, const ErrorData *error, const char *
 void
 stall_count_crashes(bool server_started)
 {
+	Oid types[1] = {TIMESTAMPTZOID};
+	Datum values[1] = {TimestampTzGetDatum(PgStartTime)};
+
 	begin();
-	/* a crash takes the whole server down: where only the worker began anew,
+	/* a crash ends all processes: where only the worker began anew,
 	 * an error ended the one before */
-	run(server_started ? "UPDATE causaldb.stall SET crashes = crashes + 1, trying = false, "
-						 "last_at = pg_catalog.clock_timestamp() WHERE trying"
-					   : "UPDATE causaldb.stall SET trying = false WHERE trying",
-		0, NULL, NULL, NULL);
+	if (server_started)
+		run("UPDATE causaldb.stall SET crashes = crashes + COALESCE(server = $1, true)::pg_catalog.int4, trying = false, "
+			"last_at = pg_catalog.clock_timestamp() WHERE trying",
+			1, types, values, NULL);
+	else
+		run("UPDATE causaldb.stall SET trying = false WHERE trying", 0, NULL, NULL, NULL);
 	end(true);
 }
 

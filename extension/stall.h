@@ -6,6 +6,10 @@
  * Invariants
  * 1. Before a single try of a transaction that may be what crashed us, its
  *	  mark is on disk; after STALL_CRASHES crashes it is not tried again.
+ * 2. What ends the server as a whole is no crash of a transaction: a process
+ *	  that crashes takes the others along, but the postmaster lives on and
+ *	  starts them again. Where it is told not to (restart_after_crash), the two
+ *	  cannot be told apart, and both count.
  */
 #ifndef CAUSALDB_STALL_H
 #define CAUSALDB_STALL_H
