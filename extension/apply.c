@@ -570,7 +570,7 @@ slot_for(RepStreamId stream)
 
 	if (slot >= 0 || streams_retired(stream, &id))
 		return slot;
-	if (!shmem_has_room(node, stream.node))
+	if (!shmem_has_room(node, stream))
 	{
 		recycle_ask(node);
 		return -1;

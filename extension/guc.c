@@ -52,7 +52,7 @@ char *guc_debug_point = NULL;
 char *guc_break = NULL;
 int guc_clock_offset = 0;
 int guc_clock_drift = 0;
-int guc_stream_slots = REP_MAX_STREAMS;
+int guc_stream_slots = REP_MAX_STREAMS * 3 / 4;
 #endif
 
 /*
@@ -199,7 +199,7 @@ guc_init(void)
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("causaldb.stream_slots",
 							"Streams this node tracks at once.",
-							NULL, &guc_stream_slots, REP_MAX_STREAMS, 4, REP_MAX_STREAMS,
+							NULL, &guc_stream_slots, REP_MAX_STREAMS * 3 / 4, 4, REP_MAX_STREAMS * 3 / 4,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 #endif
 	MarkGUCPrefixReserved("causaldb");

@@ -43,7 +43,7 @@ extern int guc_max_databases; /* databases of this server that can be nodes */
 #ifdef CAUSALDB_TESTING
 extern char *guc_debug_point;
 extern char *guc_break;
-extern int guc_stream_slots; /* in place of REP_MAX_STREAMS */
+extern int guc_stream_slots; /* in place of STREAM_SLOTS */
 extern int guc_clock_offset; /* ms our wall clock is wrong by */
 extern int guc_clock_drift; /* ms it gains in a second */
 #endif

@@ -370,7 +370,7 @@ free_slot(NodeShared *node)
 	for (i = 0; i < n; i++)
 		if (node->streams[i].local_id == FREE_SLOT)
 			return i;
-	return n < STREAM_SLOTS ? n : -1;
+	return n < ALL_STREAM_SLOTS ? n : -1;
 }
 
 /* How many streams of the slot's member there are that are not retired; 0 if
@@ -393,31 +393,50 @@ count_from(NodeShared *node, int first, int n)
 	return count;
 }
 
+/* Some stream's next transaction has seen this one. */
+static bool
+is_waited_for(NodeShared *node, RepStreamId stream, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (node->streams[i].local_id != FREE_SLOT &&
+			node->streams[i].blocked_at != 0 &&
+			rep_stream_compare(node->streams[i].waits_for, stream) == 0)
+			return true;
+	return false;
+}
+
 bool
-shmem_has_room(NodeShared *node, uint32 member)
+shmem_has_room(NodeShared *node, RepStreamId stream)
 {
 	int held = 0;
 	int reserved = 0;
 	int room;
+	int used;
 	int n;
 	int i;
 
 	LWLockAcquire(&node->lock, LW_SHARED);
-	n = (int) pg_atomic_read_u32(&node->nstreams);
-	room = Max(0, STREAM_SLOTS - n);
+	n = used = (int) pg_atomic_read_u32(&node->nstreams);
 	for (i = 0; i < n; i++)
 	{
 		int count = 0;
 
 		if (node->streams[i].local_id == FREE_SLOT)
-			room++;
+			used--;
 		else if (node->streams[i].id.node != 0)
 			count = count_from(node, i, n);
-		if (count > 0 && node->streams[i].id.node == member)
+		if (count > 0 && node->streams[i].id.node == stream.node)
 			held = count;
 		else if (count > 0)
 			reserved += Max(0, OWN_SLOTS - count);
 	}
+	if (is_waited_for(node, stream, n))
+	{
+		room = ALL_STREAM_SLOTS - used;
+		reserved = 0;
+	}
+	else
+		room = STREAM_SLOTS - used;
 	LWLockRelease(&node->lock);
 	return held < OWN_SLOTS ? room > 0 : room > reserved;
 }
@@ -437,7 +456,7 @@ shmem_add_stream(NodeShared *node, RepStreamId id, int32 local_id,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("too many streams"),
 				 errdetail("This node has room for %d streams, one for each start of each node; they leave when every member has all of them.",
-						   STREAM_SLOTS),
+						   ALL_STREAM_SLOTS),
 				 errhint("Look at causaldb.peers for a member that is down and bring it back.")));
 	}
 	begin_turn(node);

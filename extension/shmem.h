@@ -46,12 +46,19 @@ typedef enum ApplyRole
 /* streams that are not retired for which each member has room */
 #define OWN_SLOTS 2
 
-/* streams a node tracks at once; tests need not start nodes hundreds of times */
+/*
+ * Streams a node tracks at once; tests need not start nodes hundreds of times.
+ * The spare ones are for streams without which what has been taken cannot be
+ * applied, and with it the acknowledgements that make room again; and for this
+ * node's own start.
+ */
+#define SPARE_SLOTS (REP_MAX_STREAMS / 4)
 #ifdef CAUSALDB_TESTING
 #define STREAM_SLOTS guc_stream_slots
 #else
-#define STREAM_SLOTS REP_MAX_STREAMS
+#define STREAM_SLOTS (REP_MAX_STREAMS - SPARE_SLOTS)
 #endif
+#define ALL_STREAM_SLOTS (STREAM_SLOTS + SPARE_SLOTS)
 
 typedef enum NodeState
 {
@@ -300,11 +307,13 @@ extern int shmem_find_stream_by_local(NodeShared *node, int32 local_id);
 extern int shmem_add_stream(NodeShared *node, RepStreamId id, int32 local_id,
 							uint64 applied);
 /*
- * Whether there is room for a stream of this member. However often one member
+ * Whether there is room for this stream of a peer. However often one member
  * starts, the others keep room for OWN_SLOTS each: what a member that was away
  * writes when it comes back, its acknowledgements, is what makes room again.
+ * By then it may have seen streams that have no room here: the spare slots are
+ * for what the head of another stream waits for.
  */
-extern bool shmem_has_room(NodeShared *node, uint32 member);
+extern bool shmem_has_room(NodeShared *node, RepStreamId stream);
 /* Takes their slots from streams; see invariant 1. */
 extern void shmem_free_streams(NodeShared *node, const int *slots, int n);
 /*

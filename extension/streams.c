@@ -280,7 +280,7 @@ check_room(const StreamRow *rows, int n)
 	for (i = 0; i < n; i++)
 		if (!rows[i].retired || i >= n - RETIRED_SLOTS)
 			live++;
-	if (live >= STREAM_SLOTS)
+	if (live >= ALL_STREAM_SLOTS)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("this node cannot open a stream: it has %d that are not everywhere yet", live),
