@@ -57,15 +57,19 @@ mark_level(void)
 }
 
 static void
+pg_attribute_noreturn() too_many(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("a transaction wrote too many rows of strong tables"),
+			 errdetail("At most %d rows can be written in one, a value of a unique constraint counting as one.",
+					   CAPTURE_MAX_KEYS),
+			 errhint("Divide it into smaller transactions.")));
+}
+
+static void
 grow(void)
 {
-	if (nkeys == CAPTURE_MAX_KEYS)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("a transaction wrote too many rows of strong tables"),
-				 errdetail("At most %d rows can be written in one.",
-						   CAPTURE_MAX_KEYS),
-				 errhint("Divide it into smaller transactions.")));
 	keys_cap = Max(16, keys_cap * 2);
 	keys = keys == NULL ? MemoryContextAlloc(TopTransactionContext,
 											 sizeof(RepKey) * keys_cap)
@@ -82,6 +86,8 @@ add(uint64 hash)
 	/* a row written again is locked since: one base is as good as another */
 	if (nkeys > 0 && keys[nkeys - 1].hash == key.hash)
 		return;
+	if (nkeys == CAPTURE_MAX_KEYS)
+		too_many();
 	if (nkeys == keys_cap)
 		grow();
 	keys[nkeys++] = key;

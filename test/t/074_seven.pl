@@ -43,6 +43,14 @@ foreach my $db (@dbs)
 	is(in($db, 'SELECT string_agg(db, \',\' ORDER BY db) FROM t'), join(',', @dbs), "$db has the rows of all seven");
 }
 
+# the most columns that PostgreSQL has
+in($_, 'CREATE TABLE wide (id int PRIMARY KEY, ' . join(', ', map { "c$_ bool" } 1 .. 1599) . ')') foreach @dbs;
+in('d1', "SELECT causaldb.set_consistency('wide', 'eventual')");
+in('d1', 'INSERT INTO wide (id, c1, c1599) VALUES (1, true, false); UPDATE wide SET c800 = true');
+my $wide = in('d1', 'SELECT causaldb.token()');
+in('d7', "SELECT causaldb.wait_for('$wide', '90 s')");
+is(in('d7', 'SELECT id, c1, c800, c1599 FROM wide'), '1|t|t|f', 'a table may have 1600 columns');
+
 sub error_in
 {
 	my ($db, $sql) = @_;

@@ -119,4 +119,14 @@ foreach my $k (0 .. 2)
 }
 is($_->run('SELECT count(*) FROM causaldb.stalled'), 0, 'nothing is stalled on ' . $_->name) foreach @nodes;
 
+# ------------------------------------------------------------ bounds
+my $said = sql_error($a, "INSERT INTO seats (id) SELECT g FROM generate_series(100001, 160001) g", '54000', 'too many rows');
+like($said, qr/DETAIL:  At most 60000 rows.*HINT:  Divide/s, 'says how many there may be');
+$said = sql_error($a, "INSERT INTO seats (id, note) VALUES (100001, repeat('x', 17000000))", '54000', 'too many bytes');
+like($said, qr/DETAIL:  It wrote more than 16777216 bytes.*HINT:  Divide/s, 'says how many there may be');
+$a->run("SET causaldb.strong_timeout = '60s'; INSERT INTO seats (id, note) VALUES (100001, repeat('y', 15000000))");
+same();
+is($c->run('SELECT max(id), count(*) FILTER (WHERE id > 100000), max(length(note)) FROM seats'), '100001|1|15000000',
+	'and what is below is done');
+
 done_testing();
