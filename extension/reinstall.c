@@ -25,7 +25,7 @@ tagged_tables(void)
 
 	SPI_connect();
 	if (SPI_execute("SELECT c.oid FROM causaldb.tag t JOIN pg_catalog.pg_class c ON c.oid = t.relid "
-					"WHERE t.level <> 'none' ORDER BY 1",
+					"WHERE t.level <> 'none' OR t.becomes IS NOT NULL ORDER BY 1",
 					true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "causaldb could not read causaldb.tag");
 	for (uint64 i = 0; i < SPI_processed; i++)
