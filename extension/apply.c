@@ -108,7 +108,7 @@ is_deliverable(const Incoming *t)
 	/* our own stream is applied by being written */
 	lane_applied[node->own_slot] = PG_UINT64_MAX;
 	/* another process plays the strong log */
-	lane_applied[strong_slot] = pg_atomic_read_u64(&node->streams[strong_slot].applied);
+	lane_applied[strong_slot] = strong_turn_await(node, strong_slot);
 	if (rep_causal_ready(lane_applied, pg_atomic_read_u32(&node->nstreams), &d, &wait))
 		return true;
 	lane_show_blocked(t->slot, t->stamp.hlc, node->streams[wait.slot].id, wait.position, false);

@@ -309,21 +309,6 @@ one_round(void)
 	show();
 }
 
-static void
-wait_for_something(void)
-{
-	WaitEventSet *set = CreateWaitEventSet(round_context,
-										   consensus_peer_count() + 2);
-	WaitEvent event;
-
-	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
-	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
-	consensus_peer_wait_for(set);
-	(void) WaitEventSetWait(set, pace() / 2, &event, 1, PG_WAIT_EXTENSION);
-	FreeWaitEventSet(set);
-	ResetLatch(MyLatch);
-}
-
 /* ------------------------------------------------------------ start, end */
 
 static void
@@ -417,7 +402,7 @@ causaldb_consensus_main(Datum database)
 		consensus_peer_tend();
 		one_round();
 		MemoryContextSwitchTo(round_context);
-		wait_for_something();
+		consensus_peer_wait(pace() / 2);
 		MemoryContextReset(round_context);
 	}
 }

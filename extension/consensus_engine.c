@@ -485,6 +485,8 @@ consensus_engine_step(RepRaftEvent *ev, bool more)
 void
 consensus_engine_settle(void)
 {
+	/* appends are on their way while we sync: the two disks work at once */
+	consensus_peer_flush();
 	while (consensus_store_open_batch())
 	{
 		RepRaftEvent ev = { .type = REP_EV_PERSISTED };
@@ -497,6 +499,7 @@ consensus_engine_settle(void)
 		release();
 		ev.id = durable;
 		consensus_engine_step(&ev, false);
+		consensus_peer_flush();
 	}
 	consensus_payload_durable(pg_atomic_read_u64(&node->strong.commit));
 }
@@ -585,12 +588,11 @@ decode(const void *bytes, size_t len, RepRaftPacket *p)
 	return false;
 }
 
-void
-consensus_engine_take(const void *bytes, size_t len)
+static void
+take_packet(const void *bytes, size_t len)
 {
 	RepRaftPacket p;
 	RepRaftEvent ev = { .type = REP_EV_MESSAGE, .message = &p.message };
-	RepRaftStatus status;
 
 	if (!decode(bytes, len, &p) || p.cluster != node->cluster)
 		return; /* the receiving backend has checked it */
@@ -603,6 +605,23 @@ consensus_engine_take(const void *bytes, size_t len)
 										 e->payload_size);
 	}
 	consensus_engine_step(&ev, true);
+}
+
+void
+consensus_engine_take(const void *bytes, size_t len)
+{
+	RepRaftStatus status;
+	RepReader r;
+
+	rep_reader_init(&r, bytes, len);
+	while (rep_reader_left(&r) > 0 && !r.bad)
+	{
+		size_t n;
+		const uint8 *packet = rep_read_blob(&r, &n);
+
+		if (!r.bad)
+			take_packet(packet, n);
+	}
 	rep_raft_status(raft, &status);
 	if (status.role != REP_RAFT_LEADER)
 		consensus_payload_sweep();

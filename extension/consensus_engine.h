@@ -20,7 +20,7 @@
 extern void consensus_engine_start(NodeShared *node);
 /* One event. now_ms and wall_ms are filled in; `more` follows at once. */
 extern void consensus_engine_step(RepRaftEvent *ev, bool more);
-/* A packet of a peer, untrusted. */
+/* Packets of a peer, each after its length; untrusted. */
 extern void consensus_engine_take(const void *bytes, size_t len);
 /* Makes durable what was given, sends what waited for it, until nothing is. */
 extern void consensus_engine_settle(void);

@@ -6,40 +6,44 @@
 
 #include "access/xact.h"
 #include "executor/spi.h"
+#include "lib/stringinfo.h"
 #include "libpq-fe.h"
+#include "miscadmin.h"
+#include "storage/latch.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/wait_event.h"
 
 #include "consensus_peer.h"
 #include "peer_link.h"
 #include "receive.h"
 #include "wall.h"
 #include "wire.h"
-#include "wall.h"
 
 /* what may wait for room in the pipeline of one link */
-#define QUEUE_MESSAGES 256
 #define QUEUE_LIMIT ((size_t) 32 * 1024 * 1024)
+/* messages that go out together have at most, unless it is one */
+#define BATCH_BYTES ((size_t) 512 * 1024)
+/* answers say nothing new: they are read when so many are due, or so often */
+#define UNREAD_ANSWERS (LINK_MAX_INFLIGHT / 2)
+#define ANSWERS_MS 50
 
 static const PeerPurpose talking = {
 	"causaldb consensus", "SELECT causaldb.strong_message($1::bytea)"
 };
 
-typedef struct Queued
-{
-	void *bytes;
-	size_t len;
-} Queued;
-
 typedef struct Peer
 {
 	PeerLink link;
-	bool present; /* has said so in this connection */
-	Queued queue[QUEUE_MESSAGES];
-	int head;
-	int n;
-	size_t size;
+	bool present;  /* has said so in this connection */
+	bool readable; /* its socket has something for us */
+	TimestampTz polled_at; /* wall_timer */
+	StringInfoData queue;  /* messages to send, each after its length */
+	/* what is in the wait set */
+	int pos; /* -1: nothing */
+	int socket;
+	uint32 starts; /* of its connection */
 } Peer;
 
 static NodeShared *node;
@@ -71,28 +75,16 @@ find_peer(uint32 id)
 }
 
 static void
-drop_first(Peer *p)
-{
-	Queued *q = &p->queue[p->head];
-
-	p->size -= q->len;
-	pfree(q->bytes);
-	p->head = (p->head + 1) % QUEUE_MESSAGES;
-	p->n--;
-}
-
-static void
 drop_all(Peer *p)
 {
-	while (p->n > 0)
-		drop_first(p);
+	resetStringInfo(&p->queue);
 }
 
 static void
 forget_peer(int i)
 {
-	drop_all(peers[i]);
 	peer_link_close(&peers[i]->link);
+	pfree(peers[i]->queue.data);
 	pfree(peers[i]);
 	peers[i] = peers[--npeers];
 }
@@ -108,10 +100,15 @@ take_peer(uint32 id, const char *name, Dsn dsn)
 		drop_all(p);
 		peer_link_close(&p->link);
 		peer_link_init(&p->link, &talking, id, name, dsn);
+		p->starts = 0;
 	}
 	if (p == NULL)
 	{
-		p = MemoryContextAllocZero(TopMemoryContext, sizeof(Peer));
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		p = palloc0(sizeof(Peer));
+		initStringInfo(&p->queue);
+		MemoryContextSwitchTo(old);
 		peer_link_init(&p->link, &talking, id, name, dsn);
 		peers[npeers++] = p;
 	}
@@ -180,15 +177,37 @@ consensus_peer_load(void)
 
 /* ------------------------------------------------------------ messages */
 
+/* As many of the messages that wait as go out together. */
+static size_t
+batch_of(const Peer *p)
+{
+	RepReader r;
+	size_t end = 0;
+
+	rep_reader_init(&r, p->queue.data, (size_t) p->queue.len);
+	while (rep_reader_left(&r) > 0)
+	{
+		size_t len;
+
+		(void) rep_read_blob(&r, &len);
+		if (end > 0 && (size_t) p->queue.len - rep_reader_left(&r) > BATCH_BYTES)
+			break;
+		end = (size_t) p->queue.len - rep_reader_left(&r);
+	}
+	Assert(!r.bad);
+	return end;
+}
+
 static void
 send_queued(Peer *p)
 {
-	while (p->n > 0 && peer_link_can_send(&p->link))
+	while (p->queue.len > 0 && peer_link_can_send(&p->link))
 	{
-		Queued *q = &p->queue[p->head];
+		size_t n = batch_of(p);
 
-		peer_link_send(&p->link, 0, q->bytes, q->len);
-		drop_first(p);
+		peer_link_send(&p->link, 0, p->queue.data, n);
+		memmove(p->queue.data, p->queue.data + n, (size_t) p->queue.len - n);
+		p->queue.len -= (int) n;
 	}
 	if (p->link.state == LINK_UP)
 		return;
@@ -210,22 +229,24 @@ void
 consensus_peer_send(uint32 to, const void *bytes, size_t len)
 {
 	Peer *p = find_peer(to);
-	Queued *q;
+	uint8 head[10];
+	RepWriter w;
 
 	if (p == NULL || p->link.state != LINK_UP)
 		return;
-	if (p->n == 0 && peer_link_can_send(&p->link))
-	{
-		peer_link_send(&p->link, 0, bytes, len);
+	if (p->queue.len > 0 && (size_t) p->queue.len + len > QUEUE_LIMIT)
 		return;
-	}
-	if (p->n == QUEUE_MESSAGES || (p->n > 0 && p->size + len > QUEUE_LIMIT))
-		return;
-	q = &p->queue[(p->head + p->n++) % QUEUE_MESSAGES];
-	q->bytes = MemoryContextAllocHuge(TopMemoryContext, len + 1);
-	memcpy(q->bytes, bytes, len);
-	q->len = len;
-	p->size += len;
+	rep_writer_init(&w, head, sizeof(head));
+	rep_write_varint(&w, len);
+	appendBinaryStringInfo(&p->queue, (char *) head, (int) w.len);
+	appendBinaryStringInfo(&p->queue, bytes, (int) len);
+}
+
+void
+consensus_peer_flush(void)
+{
+	for (int i = 0; i < npeers; i++)
+		send_queued(peers[i]);
 }
 
 /* ------------------------------------------------------------ links */
@@ -261,6 +282,14 @@ take_hello(Peer *p, const PeerAnswer *a)
 		peer_link_fail(&p->link, "the connection string leads elsewhere");
 }
 
+static bool
+wants_poll(const Peer *p, TimestampTz now)
+{
+	return p->link.state != LINK_UP || p->readable ||
+		   p->link.inflight >= UNREAD_ANSWERS ||
+		   TimestampDifferenceExceeds(p->polled_at, now, ANSWERS_MS);
+}
+
 static void
 tend(Peer *p)
 {
@@ -269,9 +298,14 @@ tend(Peer *p)
 
 	if (peer_link_is_due(&p->link, node))
 		peer_link_start(&p->link);
-	while (peer_link_poll(&p->link, &answer))
-		if (answer.hello)
-			take_hello(p, &answer);
+	if (wants_poll(p, now))
+	{
+		p->polled_at = now;
+		p->readable = false;
+		while (peer_link_poll(&p->link, &answer))
+			if (answer.hello)
+				take_hello(p, &answer);
+	}
 	if (peer_link_wants_hello(&p->link))
 		greet(p);
 	if ((p->link.state == LINK_CONNECTING ||
@@ -289,23 +323,92 @@ consensus_peer_tend(void)
 		tend(peers[i]);
 }
 
-int
-consensus_peer_count(void)
+/* ------------------------------------------------------------ waiting */
+
+/* What its socket is waited for: not for answers as long as few are due. */
+static uint32
+events_of(const Peer *p)
 {
-	return npeers;
+	if (p->link.state == LINK_UP && p->link.inflight < UNREAD_ANSWERS &&
+		p->link.wait_events == WL_SOCKET_READABLE &&
+		WaitEventSetCanReportClosed())
+		return WL_SOCKET_CLOSED;
+	return p->link.wait_events;
+}
+
+static bool
+has_socket(const Peer *p)
+{
+	return p->link.conn != NULL && PQsocket(p->link.conn) >= 0;
+}
+
+/* It is in the wait set as it is now, or not at all and has no socket. */
+static bool
+is_waited_for(const Peer *p)
+{
+	if (!has_socket(p))
+		return p->pos < 0;
+	/* one that is opened after another was closed may have the same number;
+	 * libpq itself goes from one to the next while it connects */
+	return p->pos >= 0 && p->starts == p->link.starts &&
+		   p->socket == PQsocket(p->link.conn) &&
+		   p->link.state != LINK_CONNECTING;
+}
+
+static WaitEventSet *wait_set = NULL;
+static int waited_peers; /* in the set */
+
+static void
+make_wait_set(void)
+{
+	if (wait_set != NULL)
+		FreeWaitEventSet(wait_set);
+	wait_set = CreateWaitEventSet(TopMemoryContext, npeers + 2);
+	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL,
+					  NULL);
+	for (int i = 0; i < npeers; i++)
+	{
+		Peer *p = peers[i];
+
+		p->starts = p->link.starts;
+		p->socket = PQsocket(p->link.conn);
+		p->pos = has_socket(p)
+					 ? AddWaitEventToSet(wait_set, events_of(p),
+										 PQsocket(p->link.conn), NULL, p)
+					 : -1;
+	}
+	waited_peers = npeers;
+}
+
+static void
+tend_wait_set(void)
+{
+	bool fits = wait_set != NULL && waited_peers == npeers;
+
+	for (int i = 0; i < npeers && fits; i++)
+		fits = is_waited_for(peers[i]);
+	if (!fits)
+		make_wait_set();
+	for (int i = 0; i < npeers && fits; i++)
+		if (peers[i]->pos >= 0)
+			ModifyWaitEvent(wait_set, peers[i]->pos, events_of(peers[i]),
+							NULL);
 }
 
 void
-consensus_peer_wait_for(WaitEventSet *set)
+consensus_peer_wait(long timeout_ms)
 {
-	for (int i = 0; i < npeers; i++)
-	{
-		PeerLink *link = &peers[i]->link;
+	WaitEvent events[REP_MAX_MEMBERS + 2];
+	int n;
 
-		if (link->conn != NULL && PQsocket(link->conn) >= 0)
-			AddWaitEventToSet(set, link->wait_events, PQsocket(link->conn),
-							  NULL, NULL);
-	}
+	tend_wait_set();
+	n = WaitEventSetWait(wait_set, timeout_ms, events, lengthof(events),
+						 PG_WAIT_EXTENSION);
+	for (int i = 0; i < n; i++)
+		if (events[i].user_data != NULL)
+			((Peer *) events[i].user_data)->readable = true;
+	ResetLatch(MyLatch);
 }
 
 void

@@ -8,8 +8,6 @@
 #ifndef CAUSALDB_CONSENSUS_PEER_H
 #define CAUSALDB_CONSENSUS_PEER_H
 
-#include "storage/latch.h"
-
 #include "shmem.h"
 
 /* a row of causaldb.node */
@@ -24,12 +22,13 @@ extern void consensus_peer_init(NodeShared *node);
 /* Reads the nodes; keeps the links of those that have not changed. */
 extern void consensus_peer_load(void);
 extern const ConsensusNode *consensus_peer_nodes(int *n);
+/* It goes out at the next flush, with others to the same node. */
 extern void consensus_peer_send(uint32 to, const void *bytes, size_t len);
+extern void consensus_peer_flush(void);
 /* Connects, takes answers, sends what waits; never waits itself. */
 extern void consensus_peer_tend(void);
-/* Adds the sockets; at most consensus_peer_count() of them. */
-extern int consensus_peer_count(void);
-extern void consensus_peer_wait_for(WaitEventSet *set);
+/* Until the latch is set, a link wants to be tended, or the time is over. */
+extern void consensus_peer_wait(long timeout_ms);
 extern void consensus_peer_close(void);
 
 #endif

@@ -16,6 +16,7 @@
 #include "raft_message.h"
 
 #include "consensus_store.h"
+#include "strong_log.h"
 #include "errors.h"
 
 /* one entry has at most this many bytes, but for its payload */
@@ -285,22 +286,16 @@ consensus_store_cut(uint64 index)
 void
 consensus_store_entry(const RepRaftEntry *e, const void *payload)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid types[4] = { INT8OID, INT8OID, BYTEAOID, BYTEAOID };
-	Datum values[4];
+	bytea *entry;
+	bytea *bytes;
 
 	Assert(e->index == stored_last + 1);
 	need_batch();
-	SPI_connect();
-	values[0] = Int64GetDatum((int64) e->index);
-	values[1] = Int64GetDatum((int64) e->term);
-	values[2] = encoded(encode_entry, e);
-	values[3] = bytes_datum(payload, e->payload_size);
-	run(&plan,
-		"INSERT INTO causaldb.strong_log (index, term, entry, payload) "
-		"VALUES ($1, $2, $3, $4)",
-		4, types, values, false);
-	SPI_finish();
+	entry = DatumGetByteaPP(encoded(encode_entry, e));
+	bytes = DatumGetByteaPP(bytes_datum(payload, e->payload_size));
+	strong_log_insert(e->index, e->term, entry, bytes);
+	pfree(entry);
+	pfree(bytes);
 	stored_last = e->index;
 }
 
@@ -362,27 +357,25 @@ consensus_store_commit(void)
 void *
 consensus_store_payload(uint64 index, size_t *len)
 {
-	static SPIPlanPtr plan = NULL;
 	MemoryContext caller = CurrentMemoryContext;
-	Oid types[1] = { INT8OID };
-	Datum values[1] = { Int64GetDatum((int64) index) };
 	bool own = !batch;
+	Snapshot snapshot;
+	bytea *bytes;
 	void *out = NULL;
 
 	if (own)
 		begin();
-	SPI_connect();
-	run(&plan, "SELECT payload FROM causaldb.strong_log WHERE index = $1", 1,
-		types, values, false);
-	if (SPI_processed == 1)
+	else
+		CommandCounterIncrement();
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	if (strong_log_read(index, snapshot, NULL, &bytes))
 	{
-		bytea *b = DatumGetByteaPP(column(0, 1));
-
-		*len = VARSIZE_ANY_EXHDR(b);
+		*len = VARSIZE(bytes) - VARHDRSZ;
 		out = MemoryContextAllocHuge(caller, *len + 1);
-		memcpy(out, VARDATA_ANY(b), *len);
+		memcpy(out, VARDATA(bytes), *len);
+		pfree(bytes);
 	}
-	SPI_finish();
+	UnregisterSnapshot(snapshot);
 	if (own)
 		end();
 	MemoryContextSwitchTo(caller);

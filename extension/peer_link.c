@@ -127,6 +127,7 @@ peer_link_start(PeerLink *link)
 	const char *values[] = {link->purpose->application, "5", "5", "3", "20000", NULL};
 	const char *refusal = dsn_refusal(dsn_of(link));
 
+	link->starts++;
 	if (refusal)
 	{
 		peer_link_fail(link, refusal);

@@ -46,6 +46,7 @@ typedef struct PeerLink
 	TimestampTz early_try; /* the same, once the peer has said HELLO to us */
 	uint32 hellos; /* of the peer, when that was looked at last */
 	int failures;
+	uint32 starts; /* connections that were begun, this one included */
 	int inflight; /* frames not answered yet */
 	TimestampTz sent_at[LINK_MAX_INFLIGHT]; /* of those, oldest at head; wall_timer */
 	int stream[LINK_MAX_INFLIGHT]; /* what peer_link_send was told */

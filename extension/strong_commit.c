@@ -52,10 +52,8 @@ static bool registered = false;
 /* ------------------------------------------------------------ the slot */
 
 static void
-free_slot(void)
+release_slot(void)
 {
-	if (slot == NULL)
-		return;
 	LWLockAcquire(&strong->lock, LW_EXCLUSIVE);
 	slot->state = STRONG_FREE;
 	LWLockRelease(&strong->lock);
@@ -63,8 +61,16 @@ free_slot(void)
 	if (segment)
 		dsm_detach(segment);
 	segment = NULL;
+	/* the consensus process lets go of it when it is awake next */
 	pg_atomic_write_u32(&strong->wanted, 1);
-	shmem_wake_consensus(node);
+}
+
+static void
+free_slot(void)
+{
+	if (slot == NULL)
+		return;
+	release_slot();
 	/* an entry that was to be ours may be the player's now */
 	strong_turn_wake(node);
 }
@@ -89,7 +95,7 @@ at_end(XactEvent event, void *arg)
 		shmem_max_u64(&node->last_commit_lsn, XactLastCommitEnd);
 		(void) strong_turn_applied(node, turn);
 		turn = 0;
-		free_slot();
+		release_slot();
 		RESUME_INTERRUPTS();
 	}
 	else if (event == XACT_EVENT_ABORT)

@@ -19,8 +19,6 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -53,6 +51,7 @@
 #include "stall.h"
 #include "step_aside.h"
 #include "streams.h"
+#include "strong_log.h"
 #include "strong_play.h"
 #include "strong_turn.h"
 #include "target.h"
@@ -231,29 +230,19 @@ fetch_entry(uint64 index)
 static void
 read_entry(uint64 index)
 {
-	Oid types[1] = { INT8OID };
-	Datum values[1] = { Int64GetDatum((int64) index) };
 	MemoryContext old;
 	bytea *bytes[2];
-	bool isnull;
+	bool found;
 
 	MemoryContextReset(play_context);
 	at = 0;
 	begin();
-	SPI_connect();
-	if (SPI_execute_with_args("SELECT entry, payload FROM causaldb.strong_log "
-							  "WHERE index = $1",
-							  1, types, values, NULL, true, 1) != SPI_OK_SELECT ||
-		SPI_processed != 1)
-		malformed(index);
 	old = MemoryContextSwitchTo(play_context);
-	for (int i = 0; i < 2; i++)
-		bytes[i] = DatumGetByteaPCopy(
-			SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1,
-						  &isnull));
+	found = strong_log_read(index, GetActiveSnapshot(), &bytes[0], &bytes[1]);
 	MemoryContextSwitchTo(old);
-	SPI_finish();
 	end();
+	if (!found)
+		malformed(index);
 	decode(index, bytes[0], bytes[1]);
 	at = index;
 	tries = 0;
@@ -520,11 +509,12 @@ one_step(void)
 	}
 	if (wall_timer() < retry_at || backend_has_it())
 		return STEP_WAIT;
+	/* who applies what we look for now wakes us (strong_turn_tell) */
+	pg_atomic_write_u32(&strong->lacks_deps, 1);
+	pg_memory_barrier();
 	if (!prepare() || !deps_are_met())
-	{
-		pg_atomic_write_u32(&strong->lacks_deps, 1);
 		return STEP_WAIT;
-	}
+	pg_atomic_write_u32(&strong->lacks_deps, 0);
 	/* a backend may have committed it just before it left its slot */
 	if (pg_atomic_read_u64(&strong->applied) + 1 != next)
 		return STEP_DONE;

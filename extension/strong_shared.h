@@ -89,6 +89,7 @@ typedef struct StrongShared
 	pg_atomic_uint32 wanted;    /* a slot or a read is there to be looked at */
 	pg_atomic_uint32 lacks_deps; /* the player waits for what the apply worker
 								  * is to apply */
+	pg_atomic_uint32 awaited;    /* the apply worker has looked at `applied` */
 	pg_atomic_uint64 last_stamped; /* largest position of our own stream that
 									* a transaction has or had */
 	ConditionVariable applied_cv; /* `applied` moved */
@@ -157,6 +158,7 @@ strong_shared_init(StrongShared *s, int tranche)
 	pg_atomic_init_u32(&s->want_held, 0);
 	pg_atomic_init_u32(&s->wanted, 0);
 	pg_atomic_init_u32(&s->lacks_deps, 0);
+	pg_atomic_init_u32(&s->awaited, 0);
 	pg_atomic_init_u64(&s->last_stamped, 0);
 	ConditionVariableInit(&s->applied_cv);
 }

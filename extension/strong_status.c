@@ -214,7 +214,7 @@ causaldb_transfer_leadership(PG_FUNCTION_ARGS)
 /* ------------------------------------------------------------ messages */
 
 static bool
-readable(const void *bytes, size_t len, uint64 cluster)
+is_packet(const void *bytes, size_t len, uint64 cluster)
 {
 	RepRaftPacket p;
 	bool ok = false;
@@ -234,9 +234,26 @@ readable(const void *bytes, size_t len, uint64 cluster)
 	return ok && p.cluster == cluster;
 }
 
+static bool
+readable(const void *bytes, size_t len, uint64 cluster)
+{
+	RepReader r;
+	bool ok = true;
+
+	rep_reader_init(&r, bytes, len);
+	while (ok && rep_reader_left(&r) > 0)
+	{
+		size_t n;
+		const uint8 *packet = rep_read_blob(&r, &n);
+
+		ok = !r.bad && is_packet(packet, n, cluster);
+	}
+	return ok;
+}
+
 /*
- * causaldb.strong_message(message bytea) returns bool: a peer's consensus
- * process to ours. Nothing is promised but that it was handed on. An empty one
+ * causaldb.strong_message(message bytea) returns bool: packets of a peer's
+ * consensus process for ours, each after its length. Nothing is promised but that it was handed on. An empty one
  * says that the session exists.
  */
 Datum

@@ -19,15 +19,28 @@ void
 strong_turn_wake(NodeShared *node)
 {
 	StrongShared *strong = &node->strong;
-	uint64 next = pg_atomic_read_u64(&strong->applied) + 1;
 	Latch *player = strong->player_latch;
+	uint64 next;
+	bool owned = false;
 
+	/* who raised `applied` or `commit` before this call must see the other one
+	 * as raised by whoever came at the same time: one of the two wakes */
+	pg_memory_barrier();
+	next = pg_atomic_read_u64(&strong->applied) + 1;
+	if (next > pg_atomic_read_u64(&strong->commit) &&
+		strong->install_from == 0)
+		return;
 	/* a slot that is read while it changes is woken in vain, or again later */
 	for (int i = 0; i < STRONG_SLOTS; i++)
 		if (strong->slots[i].state == STRONG_DECIDED &&
 			strong->slots[i].index == next)
+		{
+			owned = true;
 			SetLatch(&ProcGlobal->allProcs[strong->slots[i].procno].procLatch);
-	if (player)
+		}
+	/* what a backend waits to commit is not the player's, unless it gives up
+	 * and says so */
+	if (player && !owned)
 		SetLatch(player);
 }
 
@@ -42,7 +55,8 @@ strong_turn_applied(NodeShared *node, uint64 index)
 		return false;
 	shmem_max_u64(&node->streams[slot].applied, index);
 	strong_turn_wake(node);
-	shmem_wake_apply(node);
+	if (pg_atomic_exchange_u32(&strong->awaited, 0) != 0)
+		shmem_wake_apply(node);
 	ConditionVariableBroadcast(&strong->applied_cv);
 	ConditionVariableBroadcast(&node->applied_cv);
 	return true;
@@ -53,8 +67,19 @@ strong_turn_tell(NodeShared *node)
 {
 	Latch *player = node->strong.player_latch;
 
-	if (player)
+	/* `applied` of what it lacks was raised before this */
+	pg_memory_barrier();
+	if (player && pg_atomic_read_u32(&node->strong.lacks_deps) != 0)
 		SetLatch(player);
 	if (pg_atomic_read_u32(&node->strong.want_held))
 		shmem_wake_consensus(node);
+}
+
+uint64
+strong_turn_await(NodeShared *node, int strong_slot)
+{
+	/* who raises it after we have read it sees that we did */
+	pg_atomic_write_u32(&node->strong.awaited, 1);
+	pg_memory_barrier();
+	return pg_atomic_read_u64(&node->streams[strong_slot].applied);
 }

@@ -19,6 +19,8 @@ extern void strong_turn_starts(NodeShared *node, uint64 index);
  * the next one: nothing is done then.
  */
 extern bool strong_turn_applied(NodeShared *node, uint64 index);
+/* How far that is; the apply worker is woken when it has become more. */
+extern uint64 strong_turn_await(NodeShared *node, int strong_slot);
 /* Something eventual was applied: an entry, or a proposal, may have waited. */
 extern void strong_turn_tell(NodeShared *node);
 /* Wakes whose turn may have come: a backend of ours, and the player. */
