@@ -188,6 +188,10 @@ is($c->run('SELECT v FROM plain'), 1, 'other tables are read');
 is($c->run("UPDATE seats SET note = 'alone' WHERE id = 3 RETURNING note"), 'alone', 'and eventual columns written');
 $_->start foreach $a, $b;
 $c->wait_sql($select, $v);
+# who is about to be killed must not lead, or nobody does for a while
+$_->wait_sql('SELECT causaldb.leader() IS NOT NULL') foreach $a, $b;
+$c->run("SELECT causaldb.transfer_leadership('n1')");
+$_->wait_sql("SELECT causaldb.leader() = 'n1'") foreach $a, $b;
 
 # ------------------------------------------------------------ a start
 # before the node knows what it has missed, it knows that it does not know
