@@ -852,7 +852,8 @@ COMMENT ON FUNCTION causaldb.outcome(xid8) IS
 
 CREATE FUNCTION causaldb.strong_raw(
 	OUT role text, OUT term int8, OUT commit_index int8, OUT applied_index int8, OUT first_index int8, OUT last_index int8,
-	OUT in_use bool, OUT proposals int8, OUT committed int8, OUT conflicts int8, OUT refused int8, OUT replayed int8)
+	OUT in_use bool, OUT proposals int8, OUT committed int8, OUT conflicts int8, OUT refused int8, OUT replayed int8,
+	OUT lease_ms int8)
 	RETURNS SETOF record
 	LANGUAGE C VOLATILE STRICT PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'causaldb_strong_raw';
 COMMENT ON FUNCTION causaldb.strong_raw() IS 'shared state of this node''s part in the strong log, raw';
@@ -876,7 +877,8 @@ CREATE VIEW causaldb.strong_status AS
 		GREATEST(r.commit_index - m.applied, 0) AS lag,
 		CASE WHEN m.node = l.node THEN r.proposals END AS proposals,
 		CASE WHEN m.node = l.node THEN r.conflicts END AS conflicts,
-		CASE WHEN m.node = l.node THEN r.replayed END AS replayed
+		CASE WHEN m.node = l.node THEN r.replayed END AS replayed,
+		CASE WHEN m.node = l.node THEN pg_catalog.make_interval(secs => r.lease_ms / 1000.0) END AS lease
 	FROM causaldb.local_node l
 		CROSS JOIN causaldb.strong_raw() r
 		CROSS JOIN causaldb.strong_members() m
@@ -887,6 +889,7 @@ COMMENT ON COLUMN causaldb.strong_status.membership IS 'a learner becomes a vote
 COMMENT ON COLUMN causaldb.strong_status.commit_index IS 'entries up to here are held by a majority, as far as this node knows';
 COMMENT ON COLUMN causaldb.strong_status.log_index IS 'entries up to here are durable on the member; known to the leader, and of itself to each node';
 COMMENT ON COLUMN causaldb.strong_status.replayed IS 'entries of this node that it had to apply as if they were of another, because their backend was gone';
+COMMENT ON COLUMN causaldb.strong_status.lease IS 'how long strong reads here need ask nobody, counted from now; null without causaldb.leader_lease, and where this node does not lead';
 
 CREATE VIEW causaldb.idempotency_keys AS
 	SELECT i.key,

@@ -35,6 +35,7 @@
 #include "consensus_engine.h"
 #include "consensus_peer.h"
 #include "debug_point.h"
+#include "guc.h"
 #include "inbox.h"
 #include "step_aside.h"
 #include "streams.h"
@@ -317,6 +318,7 @@ leave(int code, Datum arg)
 	(void) code;
 	(void) arg;
 	pg_atomic_write_u32(&strong->leader, 0);
+	consensus_engine_end_lease(strong);
 	LWLockAcquire(&strong->lock, LW_EXCLUSIVE);
 	strong->consensus_pid = 0;
 	strong->consensus_latch = NULL;
@@ -372,7 +374,9 @@ start(Oid database)
 	consensus_peer_init(node);
 	consensus_peer_load();
 	DEBUG_POINT("consensus_starts");
+	consensus_engine_end_lease(strong);
 	consensus_engine_start(node);
+	consensus_engine_set_lease(guc_leader_lease);
 	consensus_desk_init(node);
 	inbox_open(node, INBOX_CONSENSUS);
 
@@ -395,6 +399,7 @@ causaldb_consensus_main(Datum database)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
+			consensus_engine_set_lease(guc_leader_lease);
 		}
 		MemoryContextSwitchTo(round_context);
 		if (strong->reload)

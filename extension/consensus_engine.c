@@ -467,6 +467,44 @@ act(const RepRaftAction *a)
 }
 
 void
+consensus_engine_set_lease(bool lease)
+{
+	rep_raft_set_lease(raft, lease);
+}
+
+void
+consensus_engine_end_lease(StrongShared *strong)
+{
+	if (pg_atomic_read_u64(&strong->lease_until) == 0)
+		return;
+	pg_atomic_write_u64(&strong->lease_until, 0);
+	pg_atomic_fetch_add_u64(&strong->lease_ends, 1);
+}
+
+/*
+ * Tells readers of the lease, or that it is over, before what the step wants
+ * done is done: a commit index is here before anybody can be told of it, and
+ * nobody is asked to stand for election while readers rest on a lease.
+ */
+static void
+show_lease(void)
+{
+	StrongShared *strong = &node->strong;
+	uint64 index;
+	uint64 until = rep_raft_lease(raft, &index);
+
+	if (until == 0)
+	{
+		consensus_engine_end_lease(strong);
+		return;
+	}
+	pg_atomic_write_u64(&strong->lease_index, index);
+	pg_write_barrier();
+	pg_atomic_write_u64(&strong->lease_until, until);
+	pg_memory_barrier();
+}
+
+void
 consensus_engine_step(RepRaftEvent *ev, bool more)
 {
 	RepRaftActions actions;
@@ -477,6 +515,7 @@ consensus_engine_step(RepRaftEvent *ev, bool more)
 	rep_arena_reset(&arena);
 	if (!rep_raft_step(raft, ev, &arena, &actions))
 		elog(ERROR, "causaldb: the strong engine's arena is too small");
+	show_lease();
 	for (uint32 i = 0; i < actions.n; i++)
 		act(&actions.items[i]);
 	MemoryContextReset(message_context);

@@ -35,6 +35,10 @@ extern void consensus_engine_tend_install(void);
 extern void consensus_engine_compact(bool force);
 /* Time between heartbeats from now on. */
 extern void consensus_engine_set_heartbeat(uint32 ms);
+/* Whether readers may rest on a lease, when this node leads. */
+extern void consensus_engine_set_lease(bool lease);
+/* None do from now on; needs no engine. */
+extern void consensus_engine_end_lease(StrongShared *strong);
 /* The leader changed since the last call. */
 extern bool consensus_engine_leader_news(void);
 /* The entry at index writes rows; false if it is not known to. */

@@ -29,6 +29,7 @@ int guc_max_staleness = 0;
 char *guc_idempotency_key = NULL;
 LocalTransactionId guc_idempotency_lxid = InvalidLocalTransactionId;
 int guc_idempotency_retention = 24 * 60 * 60;
+bool guc_leader_lease = false;
 int guc_max_databases = 8;
 bool guc_capture = true;
 int guc_server_identity = SERVER_IDENTITY_SUPERUSER;
@@ -167,6 +168,10 @@ guc_init(void)
 							"How long an idempotency key is kept.",
 							NULL, &guc_idempotency_retention, 24 * 60 * 60, 1, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomBoolVariable("causaldb.leader_lease",
+							 "Whether strong reads at the leader rest on its lease, without asking the other nodes.",
+							 "It is right only while clocks run at rates no more than 10 % apart.",
+							 &guc_leader_lease, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("causaldb.capture",
 							 "Whether writes of tagged tables are captured, so that other nodes get them.",
 							 "Off is for maintenance of this node alone; it needs the role causaldb_admin and is noted in causaldb.history.",

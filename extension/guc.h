@@ -28,6 +28,7 @@ extern int guc_max_staleness; /* ms; 0: none */
 extern char *guc_idempotency_key; /* "": none */
 extern LocalTransactionId guc_idempotency_lxid; /* that it was set in */
 extern int guc_idempotency_retention; /* s a key is kept */
+extern bool guc_leader_lease; /* readers at the leader ask nobody */
 extern bool guc_capture; /* off: writes of tagged tables stay on this node */
 /* whose connection strings may use the server's own identity: see dsn.h */
 typedef enum ServerIdentity

@@ -94,6 +94,14 @@ typedef struct StrongShared
 									* a transaction has or had */
 	ConditionVariable applied_cv; /* `applied` moved */
 
+	/* the leader's lease, written by its consensus process alone: until then
+	 * (CLOCK_BOOTTIME, ms; 0: there is none) nobody else leads, and all that
+	 * is acknowledged anywhere is at or below the index. The count moves when
+	 * it is taken back. See strong_lease_index. */
+	pg_atomic_uint64 lease_until;
+	pg_atomic_uint64 lease_index;
+	pg_atomic_uint64 lease_ends;
+
 	/* processes; lock */
 	Latch *consensus_latch;
 	Latch *player_latch;
@@ -160,6 +168,9 @@ strong_shared_init(StrongShared *s, int tranche)
 	pg_atomic_init_u32(&s->lacks_deps, 0);
 	pg_atomic_init_u32(&s->awaited, 0);
 	pg_atomic_init_u64(&s->last_stamped, 0);
+	pg_atomic_init_u64(&s->lease_until, 0);
+	pg_atomic_init_u64(&s->lease_index, 0);
+	pg_atomic_init_u64(&s->lease_ends, 0);
 	ConditionVariableInit(&s->applied_cv);
 }
 
@@ -173,6 +184,7 @@ strong_shared_clear(StrongShared *s)
 	pg_atomic_write_u32(&s->used, 0);
 	pg_atomic_write_u32(&s->want_held, 0);
 	pg_atomic_write_u64(&s->last_stamped, 0);
+	pg_atomic_write_u64(&s->lease_until, 0);
 	s->consensus_serial = 0;
 	s->role = 0;
 	s->nmembers = 0;

@@ -20,6 +20,7 @@
 #include "member.h"
 #include "remote.h"
 #include "shmem.h"
+#include "wall.h"
 
 PG_FUNCTION_INFO_V1(causaldb_leader_id);
 PG_FUNCTION_INFO_V1(causaldb_strong_raw);
@@ -77,8 +78,10 @@ causaldb_strong_raw(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	StrongShared *strong = strong_here();
-	Datum values[12];
-	bool nulls[12] = { false };
+	Datum values[13];
+	bool nulls[13] = { false };
+	uint64 now = wall_boot_ms();
+	uint64 until;
 	int n = 0;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -100,6 +103,9 @@ causaldb_strong_raw(PG_FUNCTION_ARGS)
 	values[n++] = Int64GetDatum((int64) strong->refused);
 	values[n++] = Int64GetDatum((int64) strong->replayed);
 	LWLockRelease(&strong->lock);
+	until = pg_atomic_read_u64(&strong->lease_until);
+	nulls[n] = until <= now;
+	values[n++] = Int64GetDatum((int64) (until - now));
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	return (Datum) 0;
 }

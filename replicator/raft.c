@@ -578,6 +578,21 @@ rep_raft_set_heartbeat(RepRaft *r, uint32_t heartbeat_ms)
 }
 
 void
+rep_raft_set_lease(RepRaft *r, bool lease)
+{
+	r->o.lease = lease;
+}
+
+uint64_t
+rep_raft_lease(RepRaft *r, uint64_t *index)
+{
+	*index = r->commit;
+	if (r->role != REP_RAFT_LEADER || !rep_raft_established(r))
+		return 0;
+	return rep_raft_lease_end(r);
+}
+
+void
 rep_raft_status(const RepRaft *r, RepRaftStatus *s)
 {
 	memset(s, 0, sizeof(*s));

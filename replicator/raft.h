@@ -74,6 +74,14 @@ extern bool rep_raft_step(RepRaft *r, const RepRaftEvent *event,
 
 /* Another pace of heartbeats from the next on; 0 < ms < election_ms. */
 extern void rep_raft_set_heartbeat(RepRaft *r, uint32_t heartbeat_ms);
+/* Whether reads rest on a lease from now on. Votes are refused for it anyway. */
+extern void rep_raft_set_lease(RepRaft *r, bool lease);
+/*
+ * As leader with a lease: until when (by the host's now_ms) a reader may take
+ * *index for a read index, 0 if not at all. It holds only while no message of
+ * a later step has left: the host takes it back before it carries out actions.
+ */
+extern uint64_t rep_raft_lease(RepRaft *r, uint64_t *index);
 extern void rep_raft_status(const RepRaft *r, RepRaftStatus *s);
 /* The leader's view of a member; false if we do not lead or it is none. */
 extern bool rep_raft_peer(const RepRaft *r, uint32_t node, uint64_t *match,

@@ -158,16 +158,16 @@ acked_by_majority(RepRaft *r, bool clock)
  * (section 6.4.1). Once we have asked somebody to stand for election there is
  * no lease in this term any more, for that vote is not refused.
  */
-static bool
-lease_holds(RepRaft *r)
+uint64_t
+rep_raft_lease_end(RepRaft *r)
 {
 	uint64_t least =
 		(uint64_t) r->o.election_ms * (100 - r->o.lease_drift_percent) / 100;
 
 	if (!r->o.lease || r->transfer_to != 0 ||
 		(r->campaign_sent && !REP_BUG(24)))
-		return false;
-	return r->now_ms < acked_by_majority(r, true) + least;
+		return 0;
+	return acked_by_majority(r, true) + least;
 }
 
 static void
@@ -179,7 +179,7 @@ take_question(RepRaft *r, uint32_t from, uint64_t ticket)
 	if (rep_raft_established(r) || REP_BUG(7))
 	{
 		asker.index = r->commit;
-		if (lease_holds(r))
+		if (r->now_ms < rep_raft_lease_end(r))
 		{
 			tell(r, &asker);
 			return;
