@@ -27,6 +27,8 @@ typedef struct Mine
 {
 	bool used; /* the engine has been told of it */
 	bool again;
+	bool travelled; /* an engine, perhaps of a process before us, was told of it
+					 * once: that it sent nothing now says nothing */
 	RepStamp stamp;
 	TimestampTz sent_at;
 } Mine;
@@ -71,7 +73,10 @@ consensus_desk_init(NodeShared *n)
 	LWLockAcquire(&strong->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < STRONG_SLOTS; i++)
 		if (strong->slots[i].state == STRONG_SENT)
-			strong->slots[i].state = STRONG_WAITING;
+		{
+			mine[i].used = mine[i].again = mine[i].travelled = true;
+			mine[i].stamp = strong->slots[i].stamp;
+		}
 	for (int i = 0; i < shmem_shared()->nslots; i++)
 	{
 		BackendSlot *b = shmem_slot_at(i);
@@ -164,6 +169,8 @@ take_slot(int i, ConsensusAsk *ask)
 	if (bytes == NULL || !decode(bytes, s->size, &ask->entry) ||
 		rep_stamp_compare(ask->entry.stamp, s->stamp) != 0)
 	{
+		if (mine[i].travelled)
+			return false;
 		/* only its own backend writes it: never sent, so definite */
 		s->verdict = REP_VERDICT_TOO_LARGE;
 		s->state = STRONG_DECIDED;
@@ -184,6 +191,8 @@ ask_of_slot(int i, ConsensusAsk *ask)
 					rep_stamp_compare(s->stamp, m->stamp) != 0))
 	{
 		m->used = false;
+		/* it is to be aborted now: its first form may be on its way all the same */
+		m->travelled = s->state == STRONG_WAITING && rep_stamp_compare(s->stamp, m->stamp) == 0;
 		ask->type = ASK_FORGET;
 		memset(&ask->entry, 0, sizeof(ask->entry));
 		ask->entry.stamp = m->stamp;
@@ -356,6 +365,8 @@ consensus_desk_verdict(const RepRaftAction *a, uint32 winner)
 
 		if ((s->state != STRONG_SENT && s->state != STRONG_WAITING) ||
 			rep_stamp_compare(s->stamp, a->stamp) != 0)
+			continue;
+		if (mine[i].travelled && (a->verdict == REP_VERDICT_NO_LEADER || a->verdict == REP_VERDICT_BUSY))
 			continue;
 		s->verdict = a->verdict;
 		s->index = a->index;

@@ -69,7 +69,7 @@ arrive(const char *name)
 }
 
 /*
- * Whether this is the first kill at the point since the test removed the
+ * Whether this is the first kill or error at the point since the test removed the
  * marker; a server that restarts by itself would die there for ever.
  */
 static bool
@@ -141,7 +141,8 @@ debug_point_reached(const char *name)
 		kill(MyProcPid, SIGKILL);
 		pg_usleep(10000000L);
 	}
-	else if (strcmp(action, "error") == 0)
+	else if (strcmp(action, "error") == 0 ||
+			 (strcmp(action, "error_once") == 0 && is_first_kill(name)))
 		elog(ERROR, "causaldb fails at debug point \"%s\"", name);
 	else if (strcmp(action, "hang") == 0)
 		hold(name);

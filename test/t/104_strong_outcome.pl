@@ -104,6 +104,9 @@ my ($follower) = grep { $_ != $leader } @nodes;
 
 one_case($_, 'kill_once', $follower) foreach @backend, 'consensus_before_sync', 'consensus_after_sync';
 one_case($_, 'error', $follower) foreach qw(strong_proposing strong_turn strong_logged);
+# the consensus process alone, when the leader has the proposal: the next one
+# does not know a leader at first, but it is not the first that was told of it
+one_case('consensus_before_sync', 'error_once', $follower);
 $leader = $by_name{ $a->run('SELECT causaldb.leader()') };
 one_case($_, 'kill_once', $leader) foreach qw(strong_proposed strong_decided consensus_entries_given consensus_after_sync);
 
