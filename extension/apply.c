@@ -174,16 +174,6 @@ forget_group(void)
 	in_group = 0;
 }
 
-/* At `end` the stream has other content here than where it was written. */
-static bool
-is_forked(int s, uint64 end, const RepMark *mark)
-{
-	Lane *lane = &lanes[s];
-
-	return lane->chain_known && mark->chain != 0 && mark->closed == Max(lane->applied, end) &&
-		mark->chain != lane->chain;
-}
-
 static void
 refuse_fork(int s, const RepMark *mark)
 {
@@ -408,11 +398,11 @@ apply_one(int s)
 }
 
 /*
- * An interval's end, alone: an error if it is too far ahead of our clock to be
- * believed, else it ends what such an error had begun.
+ * What is at the head of the stream, alone: an error if it is too far ahead of
+ * our clock to be believed, else it ends what such an error had begun.
  */
 static void
-pass_stalled_end(int s, uint64 end)
+judge_head(int s, uint64 end)
 {
 	current = s;
 	incoming.slot = s;
@@ -467,7 +457,7 @@ run_lane(int s)
 			case QUEUE_EMPTY:
 				return false;
 			case QUEUE_END:
-				if (is_forked(s, end, mark))
+				if (lane_is_forked(s, end, mark))
 				{
 					if (in_group > 0)
 						return true; /* what came before stands */
@@ -480,7 +470,7 @@ run_lane(int s)
 				{
 					if (in_group > 0)
 						return true;
-					pass_stalled_end(s, end);
+					judge_head(s, end);
 				}
 				lane->applied = Max(lane->applied, end);
 				lane_applied[s] = lane->applied;
@@ -497,6 +487,14 @@ run_lane(int s)
 				}
 				if (!is_deliverable(&incoming))
 				{
+					/* said at once, whatever else it waits for: a stream that is
+					 * ahead is stalled by all whose clock is not */
+					if (apply_transaction_skewed(incoming.stamp.hlc) || lane->stalled)
+					{
+						if (in_group > 0)
+							return true;
+						judge_head(s, incoming.stamp.hlc);
+					}
 					pass_gap(s, incoming.stamp.hlc - 1);
 					return false;
 				}

@@ -66,6 +66,15 @@ lane_persist(int s)
 	lane->persisted = lane->applied;
 }
 
+bool
+lane_is_forked(int s, uint64 end, const RepMark *mark)
+{
+	Lane *lane = &lanes[s];
+
+	return lane->chain_known && mark->chain != 0 && mark->closed == Max(lane->applied, end) &&
+		mark->chain != lane->chain;
+}
+
 void
 lane_pass_mark(int s, const RepMark *mark)
 {

@@ -58,6 +58,8 @@ extern void lane_load(void);
 extern void lane_fall_back(void);
 /* A stream that is new here, or whose lane begins anew. */
 extern void lane_start(int s, uint64 applied);
+/* At `end` the stream has other content here than where it was written. */
+extern bool lane_is_forked(int s, uint64 end, const RepMark *mark);
 /* The open group has passed this word of the writer. */
 extern void lane_pass_mark(int s, const RepMark *mark);
 /* It is about to be, or was, committed: the word counts. */

@@ -165,8 +165,16 @@ foreach my $peer ($n1, $n3)
 }
 cmp_ok(abs(stamped($n1)), '<=', 12, 'the others go on with the right time');
 $n3->wait_sql("SELECT count(*) FROM t WHERE id = $id", 1);
+# who lets it in comes ahead, too: by what it then writes, though that waits for
+# the other stream; and where it writes nothing, by saying so
+$n1->run("SELECT causaldb.pause_peer('n3')");
 obey($n3, $n3->run('SELECT hint FROM causaldb.stalled'));
 $n3->wait_sql('SELECT count(*) FROM causaldb.stalled', 0);
+stamped($n3);
+$n1->run("SELECT causaldb.resume_peer('n3')");
+$n1->wait_sql("SELECT count(*) > 0 FROM causaldb.stalled WHERE node = 'n3' AND message ~ 'the clock of node 3 is'");
+pass('so its stream is stalled by those that have not');
+is($n1->run("SELECT count(*) FROM t WHERE a = 'by n3'"), 0, 'and they take nothing of it');
 $n1->kill9;
 $n1->start;
 $n1->wait_sql('SELECT hlc IS NOT NULL FROM causaldb.clock');
