@@ -69,6 +69,27 @@ sub make
 	return $self;
 }
 
+# A started standby of this server, that names itself to it.
+sub standby
+{
+	my ($self, $name) = @_;
+	my $standby = bless { name => $name, data => "$folder/$name", extra => $self->{extra} }, ref $self;
+
+	$port++ until is_free($port);
+	$standby->{port} = $port++;
+	remove_tree($standby->{data});
+	command('pg_basebackup', '-D', $standby->{data}, '-d', $self->dsn, '-c', 'fast', '--no-sync');
+	open my $out, '>>', "$standby->{data}/postgresql.conf" or die $!;
+	print $out "port = $standby->{port}\ncluster_name = '$name'\n",
+	  "primary_conninfo = '" . $self->dsn . " application_name=$name'\n";
+	close $out;
+	open $out, '>', "$standby->{data}/standby.signal" or die $!;
+	close $out;
+	push @all, $standby;
+	$standby->start;
+	return $standby;
+}
+
 sub start
 {
 	my ($self) = @_;
@@ -171,6 +192,28 @@ sub pgbench
 	return $1 if $out =~ /^tps = ([\d.]+)/m;
 	die "no tps in: $out\n" unless grep { $_ eq '-i' } @options;
 	return;
+}
+
+# The same; returns the latency of the whole script and of its END, in ms.
+sub latencies
+{
+	my ($self, %opt) = @_;
+	my @words = map { quotemeta } "$bin/pgbench", '-r', @{ $opt{options} }, $self->dsn;
+	my $out = `@words 2>&1`;
+
+	die "pgbench on $self->{name} failed: $out\n" if $?;
+	my ($whole) = $out =~ /^latency average = ([\d.]+) ms/m;
+	my ($end) = $out =~ /^\s*([\d.]+)\s+(?:\d+\s+)?END;/m;
+	return ($whole, $end) if defined $end;
+	die "no latencies in: $out\n";
+}
+
+# A command that runs a file and goes on after errors, for a pipe.
+sub psql
+{
+	my ($self, $file) = @_;
+	my @words = map { quotemeta } "$bin/psql", '-XAt', '-d', $self->dsn, '-f', $file;
+	return "@words 2>&1";
 }
 
 # Waits on the server for conditions, one after the other, looking every 2 ms;
