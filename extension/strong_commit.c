@@ -572,7 +572,9 @@ strong_commit(StringInfo payload, const RepKey *keys, uint32 nkeys)
 		set.key = (const uint8_t *) key->text;
 		set.key_len = strlen(key->text);
 	}
-	set_keys(&e, with_tags(keys, &nkeys, payload), nkeys, key);
+	/* it counts its keys, so it comes first */
+	keys = with_tags(keys, &nkeys, payload);
+	set_keys(&e, keys, nkeys, key);
 	propose(&e, &deps, payload, &set, end);
 	if (!wait_for_verdict(&e.stamp, end))
 	{
