@@ -643,6 +643,8 @@ take_packet(const void *bytes, size_t len)
 			(void) consensus_payload_put(e->stamp, p.payloads[i],
 										 e->payload_size);
 	}
+	if (p.message.type == REP_MSG_APPEND_ANSWER && !p.message.reject)
+		DEBUG_POINT("consensus_acknowledged");
 	consensus_engine_step(&ev, true);
 }
 

@@ -1,12 +1,8 @@
 # Claim: whatever happens between a strong COMMIT and its answer, the state is
 # the same on all nodes and is what the client was told: ok is there, 40001 is
 # not, and of 40003 and of a lost connection causaldb.outcome() tells.
-# (cases 1 to 8 and 59 of doc/strong_cases.md)
+# (cases 1 to 6, 8 and 59 of doc/strong_cases.md, by number below)
 use CausaldbTest;
-
-# where it is killed, or fails; on the node of the client
-my @backend = qw(strong_proposing strong_proposed strong_decided strong_turn strong_logged strong_visible);
-my @process = qw(consensus_proposing consensus_entries_given consensus_before_sync consensus_after_sync);
 
 my @nodes = new_cluster(3, conf => { 'causaldb.strong_timeout' => "'5s'" }, before => q(
 	CREATE TABLE s (id int PRIMARY KEY, v text);
@@ -85,34 +81,93 @@ sub judge
 	return;
 }
 
+# What the client is told; it is on the node unless another one is given.
 sub one_case
 {
-	my ($point, $action, $node) = @_;
+	my ($case, $point, $action, $node, $client) = @_;
 	my $key = ++$id;
 
+	$client //= $node;
 	set_point($node, "$point:$action");
-	my @answer = try_one($node, "INSERT INTO s VALUES ($key, '$point')");
+	my @answer = try_one($client, "INSERT INTO s VALUES ($key, '$point')");
 	$node->wait_sql('SELECT true');
+	ok(-e $node->data_dir . "/debug_point.$point", "case $case: " . $node->name . " was killed at $point") if $action eq 'kill_once';
 	set_point($node, '');
 	unlink $node->data_dir . "/debug_point.$point";
-	judge("$point $action on " . $node->name, $node, $key, @answer);
-	return;
+	judge("case $case: $point $action on " . $node->name, $client, $key, @answer);
+	return $answer[0];
 }
 
-my $leader = $by_name{ $a->run('SELECT causaldb.leader()') };
-my ($follower) = grep { $_ != $leader } @nodes;
+sub leader_and_follower
+{
+	my $name = $a->run('SELECT causaldb.leader()');
+	return ($by_name{$name}, grep { $_->name ne $name } @nodes);
+}
 
-one_case($_, 'kill_once', $follower) foreach @backend, 'consensus_before_sync', 'consensus_after_sync';
-one_case($_, 'error', $follower) foreach qw(strong_proposing strong_turn strong_logged);
+# Power is lost on the node: what it had not flushed of its log is gone.
+sub lose_power
+{
+	my ($node) = @_;
+	my ($flushed, $inserted, $file, $offset) =
+	  split /\|/, $node->run(q(SELECT f, pg_current_wal_insert_lsn() - f, file_name, file_offset
+		FROM pg_current_wal_flush_lsn() f, pg_walfile_name_offset(f)));
+
+	$node->kill9_all;
+	open my $wal, '+<', $node->data_dir . "/pg_wal/$file" or die "$file: $!";
+	seek($wal, $offset, 0);
+	print $wal "\0" x ((-s $wal) - $offset);
+	close $wal;
+	note("nothing after $flushed: $inserted bytes less");
+	return $inserted;
+}
+
+my ($leader, $follower) = leader_and_follower();
+
+# the client's node dies: with nothing proposed or not knowing (8), decided (3),
+# committed and not flushed (4)
+one_case(8, $_, 'kill_once', $follower) foreach qw(strong_proposing strong_proposed);
+one_case(3, $_, 'kill_once', $follower) foreach qw(strong_decided strong_turn strong_logged);
+one_case(4, 'strong_visible', 'kill_once', $follower);
+one_case(59, $_, 'kill_once', $follower) foreach qw(consensus_before_sync consensus_after_sync);
 # the consensus process alone, when the leader has the proposal: the next one
 # does not know a leader at first, but it is not the first that was told of it
-one_case('consensus_before_sync', 'error_once', $follower);
-$leader = $by_name{ $a->run('SELECT causaldb.leader()') };
-one_case($_, 'kill_once', $leader) foreach qw(strong_proposed strong_decided consensus_entries_given consensus_after_sync);
+one_case(59, 'consensus_before_sync', 'error_once', $follower);
+one_case(6, $_, 'error', $follower) foreach qw(strong_proposing strong_turn strong_logged);
+
+# the leader dies, with its own client and with that of another node, which
+# proposes it again: a majority has it (1), or only the leader (2)
+($leader, $follower) = leader_and_follower();
+one_case(3, $_, 'kill_once', $leader) foreach qw(strong_proposed strong_decided);
+one_case(2, 'consensus_entries_given', 'kill_once', $leader);
+foreach my $case ([ 1, 'consensus_acknowledged' ], [ 2, 'consensus_after_sync' ])
+{
+	($leader, $follower) = leader_and_follower();
+	is(one_case(@$case, 'kill_once', $leader, $follower), 'ok', "case $case->[0]: the client of another node is told by the next leader");
+}
+
+# 4: power is lost when the client may have been told
+($leader, $follower) = leader_and_follower();
+{
+	my $key = ++$id;
+	my $session = $follower->session;
+	my ($walwriter) = split /\n/, $follower->run("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'");
+
+	set_point($follower, 'strong_visible:hang');
+	$session->query_safe("BEGIN; INSERT INTO s VALUES ($key, 'power')");
+	my $xid = $session->query_safe('SELECT pg_current_xact_id()');
+	kill 'STOP', $walwriter;
+	$session->query_until(qr/going/, "\\echo going\nCOMMIT;\n");
+	wait_until('it is committed', sub { $follower->run("SET causaldb.strong_reads = off; SELECT count(*) FROM s WHERE id = $key") eq '1' });
+	cmp_ok(lose_power($follower), '>', 0, 'case 4: the commit was not flushed');
+	eval { $session->quit };
+	$follower->append_conf('postgresql.auto.conf', "causaldb.debug_point = ''");
+	$follower->start;
+	judge('case 4: power lost after the commit', $follower, $key, 'lost', $xid);
+}
 
 # a client that cancels while its proposal travels
-$leader = $by_name{ $a->run('SELECT causaldb.leader()') };
-($follower) = grep { $_ != $leader } @nodes;
+# (5)
+($leader, $follower) = leader_and_follower();
 foreach my $signal (qw(pg_cancel_backend pg_terminate_backend))
 {
 	my $key = ++$id;
@@ -130,7 +185,7 @@ foreach my $signal (qw(pg_cancel_backend pg_terminate_backend))
 	eval { $session->quit };
 	my ($code) = ($session->{stdout} . $session->{stderr}) =~ /(40001|40003|57014|57P03)/;
 	my ($ok) = $session->{stdout} =~ /told 00000/;
-	judge("$signal while it travels", $follower, $key, $ok ? 'ok' : $code // 'lost', $xid, undef);
+	judge("case 5: $signal while it travels", $follower, $key, $ok ? 'ok' : $code // 'lost', $xid, undef);
 }
 
 is($_->run('SELECT count(*) FROM causaldb.stalled'), 0, 'nothing is stalled on ' . $_->name) foreach @nodes;
