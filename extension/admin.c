@@ -25,6 +25,7 @@
 #include "meta.h"
 #include "secret.h"
 #include "streams.h"
+#include "tag_document.h"
 #include "tag_fence.h"
 #include "tags.h"
 #include "token.h"
@@ -334,15 +335,30 @@ causaldb_alter_node(PG_FUNCTION_ARGS)
 
 /* ------------------------------------------------------------ tags */
 
+static void
+pg_attribute_noreturn() refuse_now(const char *change)
+{
+	uint64 name_hash;
+
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("the tag of table %s is being changed",
+					tag_document_table(change, &name_hash)),
+			 errdetail("Somebody else changes it, or was interrupted."),
+			 errhint("Try again. If this goes on, see in causaldb.tags what it "
+					 "is becoming, and call causaldb.set_consistency with "
+					 "that level or with the old one.")));
+}
+
 /* What needs a fence goes another way; where one is up, nothing is ordered. */
 static void
 order_tag(const char *change)
 {
 	if (tags_needs_fence(change))
-		tags_refuse_now(change);
+		refuse_now(change);
 	tags_apply(change);
 	if (tags_fenced(change))
-		tags_refuse_now(change);
+		refuse_now(change);
 	capture_meta(META_TAG, change, strlen(change));
 }
 

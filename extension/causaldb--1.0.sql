@@ -607,6 +607,13 @@ COMMENT ON FUNCTION causaldb.check_tag(text) IS 'for set_consistency on another 
 REVOKE EXECUTE ON FUNCTION causaldb.check_tag(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION causaldb.check_tag(text) TO causaldb_replicator;
 
+CREATE FUNCTION causaldb.tag_digest(change text) RETURNS text
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'causaldb_tag_digest';
+COMMENT ON FUNCTION causaldb.tag_digest(text) IS 'for set_consistency on another node: what columns that had no tag have here, to be compared';
+REVOKE EXECUTE ON FUNCTION causaldb.tag_digest(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION causaldb.tag_digest(text) TO causaldb_replicator;
+
 -- what join_cluster asks of the node it copies from
 CREATE FUNCTION causaldb.closed_position() RETURNS int8
 	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE

@@ -78,6 +78,15 @@ digest_here(const char *sql, Equality *e)
 	AtEOXact_GUC(false, nest);
 }
 
+char *
+equality_digest(Oid relid, List *columns)
+{
+	Equality e;
+
+	digest_here(digest_query(relid, columns), &e);
+	return psprintf("%s %s", e.rows[0], e.digest[0]);
+}
+
 bool
 equality_holds(Remote *source, Oid relid, List *columns, Equality *e)
 {

@@ -26,6 +26,11 @@ typedef struct Equality
 	char *digest[2];
 } Equality;
 
+/*
+ * Rows and digest of the columns (String) as one text, to be compared with that
+ * of another node. The table may change meanwhile.
+ */
+extern char *equality_digest(Oid relid, List *columns);
 /* Settings of the source's transaction, once before all comparisons. */
 extern void equality_begin(Remote *source);
 /*

@@ -17,6 +17,9 @@
  * members: "fence" (nobody writes the table from here on), then "settle" (it
  * is so) or "unfence" (it stays as it was).
  *
+ * A node that joins is told "keep_merge" instead of set_merge: of strong columns
+ * too, whose rule holds again when they are eventual.
+ *
  * Not for what they mean (tags.h).
  */
 #ifndef CAUSALDB_TAG_DOCUMENT_H

@@ -9,11 +9,13 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "access/xact.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
 #include "utils/builtins.h"
+#include "utils/rel.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
@@ -22,6 +24,7 @@
 #include "capture.h"
 #include "capture_keys.h"
 #include "debug_point.h"
+#include "equality.h"
 #include "errors.h"
 #include "guc.h"
 #include "identity.h"
@@ -37,6 +40,7 @@
 #include "wall.h"
 
 PG_FUNCTION_INFO_V1(causaldb_check_tag);
+PG_FUNCTION_INFO_V1(causaldb_tag_digest);
 
 /* a node's own word on why it is late is waited for so much longer */
 #define GRACE_MS 500
@@ -236,6 +240,74 @@ check_all(const char *change)
 		(void) ask(&others[i], "SELECT causaldb.check_tag($1)", 1, params);
 }
 
+/* NULL: nothing is to be compared. Read by its owner, whoever asks. */
+static char *
+digest_here(const char *change)
+{
+	Oid relid;
+	List *columns = tags_fresh_columns(change, &relid);
+	Relation rel;
+	char *digest;
+	Oid user;
+	int context;
+
+	if (columns == NIL)
+		return NULL;
+	GetUserIdAndSecContext(&user, &context);
+	rel = relation_open(relid, AccessShareLock);
+	SetUserIdAndSecContext(rel->rd_rel->relowner,
+						   context | SECURITY_RESTRICTED_OPERATION);
+	digest = equality_digest(relid, columns);
+	SetUserIdAndSecContext(user, context);
+	relation_close(rel, AccessShareLock);
+	return digest;
+}
+
+/*
+ * Behind the fence: rows and columns that had no tag were written by each node
+ * for itself. A strong column has one value.
+ */
+static void
+compare_all(const char *change)
+{
+	const char *params[1] = { change };
+	char *ours = digest_here(change);
+
+	for (int i = 0; i < nothers && ours != NULL; i++)
+	{
+		FenceNode *o = &others[i];
+		char *theirs =
+			REMOTE_VALUE(ask(o, "SELECT causaldb.tag_digest($1)", 1, params),
+						 0, 0);
+		uint64 name_hash;
+
+		if (theirs != NULL && strcmp(ours, theirs) == 0)
+			continue;
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table %s is not the same on node \"%s\" as on this "
+						"one",
+						tag_document_table(change, &name_hash), o->name),
+				 errdetail("Rows, or columns that had no tag, were written by "
+						   "each node for itself, and a strong column has one "
+						   "value. The old tag stays."),
+				 errhint("Make them equal on all nodes, and try again.")));
+	}
+}
+
+/* causaldb.tag_digest(change text) returns text */
+Datum
+causaldb_tag_digest(PG_FUNCTION_ARGS)
+{
+	char *digest;
+
+	(void) member_node();
+	digest = digest_here(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	if (digest == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(digest));
+}
+
 /* causaldb.check_tag(change text) */
 Datum
 causaldb_check_tag(PG_FUNCTION_ARGS)
@@ -372,6 +444,7 @@ fence_and_settle(const char *change)
 		strong_wait_applied(fence, left_ms());
 		catch_up();
 		check_members();
+		compare_all(change);
 		DEBUG_POINT("tag_fence_passed");
 		settled = order(settle, fence, left_ms());
 	}

@@ -32,6 +32,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "nodes/value.h"
 #include "parser/parse_func.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
@@ -350,7 +351,8 @@ check_change(Relation rel, const TagChange *c, const char *change)
 		finding_raise(tags_check_columns(rel, columns_after(rel, c->columns),
 										 strong_after(rel, c)));
 	}
-	else if (strcmp(c->op, "set_merge") == 0)
+	else if (strcmp(c->op, "set_merge") == 0 ||
+			 strcmp(c->op, "keep_merge") == 0)
 	{
 		if (c->column == NULL || c->rule == NULL)
 			tag_document_refuse(change, "Column or rule is missing");
@@ -358,8 +360,9 @@ check_change(Relation rel, const TagChange *c, const char *change)
 		check_options(rel, c);
 		finding_raise(tags_check_rule(rel, check_tagged_column(rel, c->column),
 									  c->rule));
-		finding_raise(tags_strong_check_rule(
-			rel, get_attnum(RelationGetRelid(rel), c->column)));
+		if (strcmp(c->op, "set_merge") == 0)
+			finding_raise(tags_strong_check_rule(
+				rel, get_attnum(RelationGetRelid(rel), c->column)));
 	}
 	else if (strcmp(c->op, "set_row_policy") == 0)
 	{
@@ -595,7 +598,8 @@ carry_out(Relation rel, const TagChange *c)
 		apply_unfence(rel);
 	else if (strcmp(c->op, "unset_consistency") == 0)
 		apply_unset_consistency(rel);
-	else if (strcmp(c->op, "set_merge") == 0)
+	else if (strcmp(c->op, "set_merge") == 0 ||
+			 strcmp(c->op, "keep_merge") == 0)
 		add_tag_column(RelationGetRelid(rel), need_column(rel, c->column),
 					   c->rule, c->options ? c->options : "{}");
 	else
@@ -698,6 +702,28 @@ tags_needs_fence(const char *change)
 	return needs;
 }
 
+List *
+tags_fresh_columns(const char *change, Oid *relid)
+{
+	TagChange c = tag_document_read(change);
+	Relation rel = open_named(&c, AccessShareLock);
+	Bitmapset *key = tags_check_key(rel);
+	Bitmapset *fresh = bms_difference(strong_after(rel, &c),
+									  bms_union(tagged_columns(rel), key));
+	List *columns = NIL;
+	int at = -1;
+
+	*relid = RelationGetRelid(rel);
+	if (is_strong(&c) && (!bms_is_empty(fresh) || !is_tagged(*relid)))
+		fresh = bms_union(fresh, key);
+	while ((at = bms_next_member(fresh, at)) >= 0)
+		columns = lappend(columns,
+						  makeString(get_attname(*relid, (AttrNumber) at,
+												 false)));
+	relation_close(rel, AccessShareLock);
+	return columns;
+}
+
 bool
 tags_fenced(const char *change)
 {
@@ -707,21 +733,6 @@ tags_fenced(const char *change)
 
 	relation_close(rel, AccessShareLock);
 	return fenced;
-}
-
-void
-tags_refuse_now(const char *change)
-{
-	TagChange c = tag_document_read(change);
-
-	ereport(ERROR,
-			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-			 errmsg("the tag of table %s is being changed",
-					quote_qualified_identifier(c.schema, c.table)),
-			 errdetail("Somebody else changes it, or was interrupted."),
-			 errhint("Try again. If this goes on, see in causaldb.tags what it "
-					 "is becoming, and call causaldb.set_consistency with "
-					 "that level or with the old one.")));
 }
 
 /* ----------------------------------------------------- what users call */
@@ -765,6 +776,8 @@ propose(Relation rel, StringInfo document)
 
 	appendStringInfoChar(document, '}');
 	c = tag_document_read(document->data);
+	if (c.level != NULL && is_strong(&c))
+		finding_raise(tags_strong_check_cluster());
 	check_change(rel, &c, document->data);
 	relation_close(rel, AccessShareLock);
 	if (tags_route != NULL && tags_route(document->data))

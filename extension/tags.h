@@ -16,6 +16,8 @@
 
 #include "postgres.h"
 
+#include "nodes/pg_list.h"
+
 /*
  * Carries one change out in this database. ERROR with SQLSTATE, detail and
  * hint if it cannot be. Says nothing about rights: the caller has checked.
@@ -29,10 +31,13 @@ extern void tags_check(const char *change);
  * eventual, or is made while another one's fence is up.
  */
 extern bool tags_needs_fence(const char *change);
+/*
+ * Columns (String) that had no tag here and become strong, with the key; the
+ * key alone where rows had none. NIL: all had one.
+ */
+extern List *tags_fresh_columns(const char *change, Oid *relid);
 /* A fence is up on the table. */
 extern bool tags_fenced(const char *change);
-/* ERROR 40001: somebody else changes the tag. */
-extern void pg_attribute_noreturn() tags_refuse_now(const char *change);
 
 /*
  * Set by the cluster's administration: takes a checked change and, inside a

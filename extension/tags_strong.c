@@ -114,8 +114,16 @@ tags_strong_check(Relation rel)
 {
 	List *all = NIL;
 
-	check_cluster(&all);
 	check_key(&all, rel);
+	return all;
+}
+
+List *
+tags_strong_check_cluster(void)
+{
+	List *all = NIL;
+
+	check_cluster(&all);
 	return all;
 }
 

@@ -14,6 +14,8 @@
 
 /* May columns of the table become strong? */
 extern List *tags_strong_check(Relation rel);
+/* And may they here? A node that joins is none yet when it is told of them. */
+extern List *tags_strong_check_cluster(void);
 /* May writes of the column merge by a rule? */
 extern List *tags_strong_check_rule(Relation rel, AttrNumber attnum);
 

@@ -25,6 +25,7 @@ my %besides = (
 	order_dsn => 'called by `alter_node` from another node',
 	order_tag => 'called by `set_consistency` and its like from another node',
 	check_tag => 'called by `set_consistency` from another node',
+	tag_digest => 'called by `set_consistency` from another node',
 	closed_position => 'called by `join_cluster` from another node',
 	make_durable => 'called by `join_cluster` from another node',
 	hello => 'called by another node\'s sender',

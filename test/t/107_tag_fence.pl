@@ -53,7 +53,7 @@ sub sum
 	return;
 }
 
-$a->run("SELECT causaldb.set_consistency('c', 'eventual')");
+$a->run("SELECT causaldb.set_consistency('c', 'eventual', '{n,note}')");
 $a->run("SELECT causaldb.set_merge('c', 'n', 'counter')");
 converge(@nodes);
 $b->run('INSERT INTO c SELECT generate_series(1, 40)');
@@ -188,6 +188,29 @@ foreach my $case ([ $eventual, 'strong strong eventual', $eventual, 'eventual co
 	converge(@nodes);
 	sum('writers go on', $n);
 }
+
+# ------------------------------------------------------------ a new column
+$_->run("ALTER TABLE c ADD COLUMN s text NOT NULL DEFAULT 'new'") foreach @nodes;
+$b->run("UPDATE c SET s = 'of n2' WHERE id = 7");
+my $add = q(SELECT causaldb.set_consistency('c', 'strong', '{s}'));
+like(sql_error($a, $add, '55000', 'a column that was written without a tag does not become strong'),
+	qr/not the same on node "n2"/, 'where it differs');
+wait_tag('eventual counter', 'nor anything else');
+$b->run("UPDATE c SET s = 'new'");
+@clients = map { record_client($_, sql => sub { 'UPDATE c SET n = n + 1 WHERE id = ' . (1 + int rand 40) }) } @nodes;
+$_->wait_acked(3) foreach @clients;
+$a->run("$patient; $add");
+$_->wait_acked(3) foreach @clients;
+$_->stop foreach @clients;
+$n += $_->acked foreach @clients;
+foreach my $node (@nodes)
+{
+	$node->run("UPDATE c SET s = s || '+" . $node->name . "' WHERE id = 7");
+}
+is($_->run('SELECT s FROM c WHERE id = 7'), 'new+n1+n2+n3', 'equal, it does, for all at once, on ' . $_->name) foreach @nodes;
+converge(@nodes);
+sum('and writers of other columns go on meanwhile', $n);
+same_table('c', @nodes);
 is($_->run('SELECT count(*) FROM causaldb.stalled'), 0, 'nothing is stalled on ' . $_->name) foreach @nodes;
 
 done_testing();
