@@ -236,7 +236,11 @@ insert_log_row(const Incoming *t)
 		if (slot >= 0)
 			deps[n].stream = node->streams[slot].local_id;
 		else if (!streams_retired(stream, &deps[n].stream))
-			elog(ERROR, "causaldb applies a transaction whose deps name an unknown stream of node %u", stream.node);
+			ereport(ERROR,
+					(errcode(ERRORS_MALFORMED),
+					 errmsg("transaction names a stream of node %u that this node does not know", stream.node),
+					 errdetail("It has seen something that has not come here."),
+					 errhint("Look at causaldb.streams and causaldb.peers; it is tried again.")));
 		deps[n++].position = t->deps.entries[i].position;
 	}
 	initStringInfo(&bytes);

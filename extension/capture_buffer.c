@@ -10,6 +10,7 @@
 
 #include "capture_buffer.h"
 #include "clock.h"
+#include "errors.h"
 #include "local.h"
 #include "meta.h"
 #include "shmem.h"
@@ -499,6 +500,16 @@ joined_index(Joined *j, uint64 hash, size_t limit)
 }
 
 static void
+pg_attribute_noreturn() damaged_chunk(void)
+{
+	ereport(ERROR,
+			(errcode(ERRORS_MALFORMED),
+			 errmsg("a chunk of this transaction is malformed"),
+			 errdetail("What it wrote is kept in causaldb.log_chunk until its commit, and cannot be read."),
+			 errhint("Run the transaction again; if that fails, too, check the data folder for damage.")));
+}
+
+static void
 join_payload(Joined *j, const void *bytes, size_t len, size_t limit)
 {
 	RepPayload *p = palloc(sizeof(RepPayload));
@@ -507,7 +518,7 @@ join_payload(Joined *j, const void *bytes, size_t len, size_t limit)
 					.fields = palloc(sizeof(RepField) * REP_MAX_COLUMNS) };
 
 	if (!rep_payload_open(p, bytes, len))
-		elog(ERROR, "a chunk of this transaction is malformed");
+		damaged_chunk();
 	while (!rep_payload_at_end(p))
 	{
 		int d = rep_payload_peek(p);
@@ -516,7 +527,7 @@ join_payload(Joined *j, const void *bytes, size_t len, size_t limit)
 		int at = j->changes.len;
 
 		if (!rep_payload_next(p, desc, &c))
-			elog(ERROR, "a chunk of this transaction is malformed");
+			damaged_chunk();
 		if ((size_t) at + c.size > limit)
 			too_large(limit);
 		appendBinaryStringInfo(&j->changes, (const char *) c.start,

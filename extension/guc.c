@@ -93,6 +93,7 @@ check_key(char **value, void **extra, GucSource source)
 	if (strlen(*value) > REP_MAX_IDEMPOTENCY_KEY)
 	{
 		GUC_check_errdetail("An idempotency key has at most %d bytes.", REP_MAX_IDEMPOTENCY_KEY);
+		GUC_check_errhint("Use a digest of it, such as pg_catalog.md5(...).");
 		return false;
 	}
 	if (source < PGC_S_INTERACTIVE || source == PGC_S_TEST)

@@ -157,6 +157,26 @@ take_slot(TimestampTz end)
 
 /* ------------------------------------------------------------ proposing */
 
+static void
+pg_attribute_noreturn() damaged_payload(void)
+{
+	ereport(ERROR,
+			(errcode(ERRORS_MALFORMED),
+			 errmsg("what this strong transaction wrote cannot be read"),
+			 errdetail("Nothing of it was done."),
+			 errhint("Run the transaction again; if that fails, too, check the data folder for damage.")));
+}
+
+static void
+pg_attribute_noreturn() missing_descriptor(void)
+{
+	ereport(ERROR,
+			(errcode(ERRORS_MALFORMED),
+			 errmsg("a row of causaldb.descriptor is missing"),
+			 errdetail("It says what the columns mean that this strong transaction wrote. Nothing of it was done."),
+			 errhint("Run the transaction in a new session. Nobody must delete rows of causaldb.descriptor.")));
+}
+
 /*
  * The keys, and one for the tag of each table that the payload names, whatever
  * its columns' level: shared, so only a change of the tag conflicts. The
@@ -173,7 +193,7 @@ with_tags(const RepKey *keys, uint32 *nkeys, const StringInfo payload)
 	RepKey *out;
 
 	if (!rep_payload_open(&p, payload->data, payload->len))
-		elog(ERROR, "causaldb: a captured payload is malformed");
+		damaged_payload();
 	out = palloc(sizeof(RepKey) * (*nkeys + p.ndescriptors + 1));
 	memcpy(out, keys, sizeof(RepKey) * *nkeys);
 	for (uint32 i = 0; i < p.ndescriptors; i++)
@@ -181,7 +201,7 @@ with_tags(const RepKey *keys, uint32 *nkeys, const StringInfo payload)
 		const RepDescriptor *d = catalog_descriptor(p.descriptors[i]);
 
 		if (d == NULL)
-			elog(ERROR, "causaldb: a descriptor is not stored");
+			missing_descriptor();
 		out[(*nkeys)++] = (RepKey){
 			.hash = capture_keys_tag(catalog_tag_descriptor_hash(d)),
 			.base = base,
@@ -203,7 +223,7 @@ append_set(StringInfo out, const StringInfo payload, RepStrongSet *set)
 	void **bytes;
 
 	if (!rep_payload_open(&p, payload->data, payload->len))
-		elog(ERROR, "causaldb: a captured payload is malformed");
+		damaged_payload();
 	lens = palloc(sizeof(size_t) * (p.ndescriptors + 1));
 	bytes = palloc(sizeof(void *) * (p.ndescriptors + 1));
 	rep_writer_init(&w, head, sizeof(head));
@@ -214,7 +234,7 @@ append_set(StringInfo out, const StringInfo payload, RepStrongSet *set)
 	{
 		bytes[i] = catalog_get_descriptor(p.descriptors[i], &lens[i]);
 		if (bytes[i] == NULL)
-			elog(ERROR, "causaldb: a descriptor is not stored");
+			missing_descriptor();
 		tuple_append_varint(out, lens[i]);
 		appendBinaryStringInfo(out, bytes[i], (int) lens[i]);
 	}

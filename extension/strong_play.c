@@ -169,7 +169,10 @@ fetch(uint32 from, uint64 index, uint64 upto)
 	RemoteRows *rows;
 
 	if (m == NULL)
-		elog(ERROR, "causaldb: node %u is to give its log but is not known", from);
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("node %u is to give its strong log but is not known here", from),
+				 errhint("Look at causaldb.nodes; it is tried again when this node has heard of it.")));
 	remote = remote_connect(member_dsn(m), psprintf("node %s", m->name), FETCH_TIMEOUT_MS);
 	rows = remote_query(remote,
 						"SELECT index, pg_catalog.encode(entry, 'hex'), pg_catalog.encode(payload, 'hex') "

@@ -184,7 +184,10 @@ ask_leader(uint32 leader, const char *name)
 	Remote *remote;
 
 	if (m == NULL)
-		elog(ERROR, "causaldb: the leader %u is no node", leader);
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("node %u leads but is not known here yet", leader),
+				 errhint("Try again when causaldb.nodes shows it.")));
 	remote = remote_connect(member_dsn(m), psprintf("node %s", m->name), 5000);
 	(void) remote_query(remote, "SELECT causaldb.transfer_leadership($1)", 1,
 						&name);
