@@ -135,28 +135,6 @@ check_persistence(Checked *c, Relation rel)
 						like_statement(rel, "public")));
 }
 
-/* One parent of the table, or InvalidOid. */
-static Oid
-parent_of(Oid relid)
-{
-	Relation inherits = table_open(InheritsRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple tup;
-	Oid parent = InvalidOid;
-
-	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(relid));
-	scan = systable_beginscan(inherits, InheritsRelidSeqnoIndexId, true, NULL,
-							  1, &key);
-	tup = systable_getnext(scan);
-	if (HeapTupleIsValid(tup))
-		parent = ((Form_pg_inherits) GETSTRUCT(tup))->inhparent;
-	systable_endscan(scan);
-	table_close(inherits, AccessShareLock);
-	return parent;
-}
-
 /*
  * A parent's statements would write rows of its children, which are other
  * tables to other nodes.
@@ -165,7 +143,7 @@ static void
 check_inheritance(Checked *c, Relation rel)
 {
 	Oid child = RelationGetRelid(rel);
-	Oid parent = parent_of(child);
+	Oid parent = tree_parent(child);
 
 	if (!OidIsValid(parent))
 	{

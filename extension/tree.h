@@ -26,7 +26,8 @@
 /* The root of the table, which is itself unless it is a partition; of one that
  * is leaving the root that it leaves. */
 extern Oid tree_root(Relation rel);
-/* The partitioned table that it is a partition of, or is leaving; or none. */
+/* The table that it is a partition of, or is leaving, or inherits from (the
+ * first of them); or none. */
 extern Oid tree_parent(Oid relid);
 /* Opens the root, also if a partition of it is named. */
 extern Relation tree_open_root(Oid relid, LOCKMODE lock);
