@@ -109,6 +109,19 @@ sub stop
 	return;
 }
 
+# SIGKILL to the postmaster; returns when it is gone.
+sub kill
+{
+	my ($self) = @_;
+
+	open my $in, '<', "$self->{data}/postmaster.pid" or die "$self->{name} does not run\n";
+	chomp(my $pid = <$in>);
+	kill 'KILL', $pid;
+	select undef, undef, undef, 0.01 while kill 0, $pid;
+	$self->{running} = 0;
+	return;
+}
+
 # Stops it and removes its data.
 sub drop
 {
@@ -167,6 +180,14 @@ sub run
 	close $pipe or die "$self->{name}: failed: @sql\n";
 	chomp $out;
 	return $out;
+}
+
+# Whether the statement succeeds; what it says is thrown away.
+sub tries
+{
+	my ($self, $sql) = @_;
+	my @words = map { quotemeta } "$bin/psql", '-XAtq', '-d', $self->dsn, '-c', $sql;
+	return system("@words >>\Q$folder/commands.log\E 2>&1") == 0;
 }
 
 # Seconds the statement takes, measured by the client, connecting excluded.

@@ -16,7 +16,9 @@ our @rows = (
 	[ strong_latency => \&latency_row ],
 	[ strong_throughput => \&throughput_row ],
 	[ strong_reads => \&reads_row ],
-	[ strong_hot => \&hot_row ]);
+	[ strong_hot => \&hot_row ],
+	[ strong_failover => \&failover_row ],
+	[ strong_elsewhere => \&elsewhere_row ]);
 
 my $clients_most = 32;
 my $accounts = 3200 * $clients_most;
@@ -189,7 +191,8 @@ sub throughput_row
 
 # ------------------------------------------------------------------ reading
 
-# By key, 16 readers on a follower, beside the same of an untagged table there.
+# By key, 16 readers, beside the same of an untagged table of the same server:
+# on a follower, and at the leader with its lease.
 sub reads_row
 {
 	my ($size) = @_;
@@ -214,10 +217,28 @@ sub reads_row
 		}
 		return \%raw;
 	};
+	my $row = sub {
+		my ($where, $goal, $raw) = @_;
+		return {
+			title => "strong read by key, 16 readers $where",
+			against => 'plain', unit => 'tps', better => 'more', goal => $goal, raw => $raw };
+	};
+	my $follower = $measure->(other());
+
+	set_all("causaldb.leader_lease = 'on'");
+	my $lease = $measure->(leader());
+	set_all("causaldb.leader_lease = 'off'");
 	return {
-		strong_reads => {
-			title => 'strong read by key, 16 readers on a follower',
-			against => 'plain', unit => 'tps', better => 'more', goal => 0.4, raw => $measure->(other()) } };
+		strong_reads => $row->('on a follower', 0.4, $follower),
+		strong_reads_lease => $row->('at the leader, with causaldb.leader_lease', 0.9, $lease) };
+}
+
+sub set_all
+{
+	my ($setting) = @_;
+
+	$_->run("ALTER SYSTEM SET $setting", 'SELECT pg_reload_conf()') foreach @{ $stage{nodes} };
+	return;
 }
 
 # ------------------------------------------------------------------ contention
@@ -266,6 +287,110 @@ sub hot_row
 		strong_hot => {
 			title => "16 sessions on three nodes, half of their writes on one row ($size->{hot_writes} tried, none lost)",
 			unit => 'winners a second', goal => 300, raw => { causaldb => [ $ok / $seconds ] }, told => \%told } };
+}
+
+# ------------------------------------------------------------------ failover
+
+# From SIGKILL of the leader's postmaster until a client of another node that
+# does nothing but try has a strong write acknowledged.
+sub failover_row
+{
+	my ($size) = @_;
+	my @nodes = @{ stage()->{nodes} };
+	my $write = 'UPDATE hot SET n = n + 1 WHERE id = 100';
+	my $sum = 'SELECT n FROM hot WHERE id = 100';
+	my $before = leader()->run($sum);
+	my (@seconds, $acknowledged);
+
+	foreach my $turn (1 .. $size->{leader_kills})
+	{
+		my $leader = leader();
+		my ($client) = grep { $_ != $leader } @nodes;
+
+		$leader->kill;
+		my $killed = time;
+		1 until $client->tries($write);
+		push @seconds, time - $killed;
+		$acknowledged++;
+		$leader->start;
+		settle();
+		$BenchRows::note->("kill $turn, seconds", $seconds[-1]);
+	}
+	my $after = leader()->run($sum);
+	die "lost: $acknowledged were acknowledged, the row has @{[ $after - $before ]}\n"
+	  if $after - $before < $acknowledged;
+	return {
+		strong_failover => {
+			title => 'time without strong writes after SIGKILL of the leader',
+			unit => 's', goal => { median => 2, worst => 3 }, raw => { causaldb => \@seconds } } };
+}
+
+# ------------------------------------------------------ tables without strong columns
+
+# Instructions of a statement on a table that is untagged or eventual, in the
+# same database before and after another table has become strong.
+sub elsewhere_row
+{
+	my ($size) = @_;
+	my %statement = (
+		SELECT => 'AS SELECT n, what FROM %s WHERE id = $1',
+		UPDATE => 'AS UPDATE %s SET n = n + 1 WHERE id = $1',
+		INSERT => "AS INSERT INTO %s VALUES (1000000 + \$1, 1, 'new')");
+	my %row;
+
+	if (system('valgrind --version >/dev/null 2>&1') != 0)
+	{
+		push @BenchRows::left_out,
+		  'instructions beside a strong table: Debian\'s package valgrind is not installed and could not be.';
+		return {};
+	}
+	BenchServer::drop_all();
+	%stage = ();
+	my @tables = qw(eventual untagged);
+	my ($node) = BenchRows::causaldb_nodes(1,
+		sub {
+			$_[0]->run(map { ("CREATE TABLE $_ (id int PRIMARY KEY, n int, what text)",
+						"INSERT INTO $_ SELECT g, g, 'row ' || g FROM generate_series(1, 2000) g") } @tables, 'strong') },
+		"SELECT causaldb.set_consistency('eventual', 'eventual')");
+
+	foreach my $side (qw(before after))
+	{
+		$node->run("SELECT causaldb.set_consistency('strong', 'strong')") if $side eq 'after';
+		foreach my $table (@tables)
+		{
+			foreach my $what (sort keys %statement)
+			{
+				push @{ $row{"$what, $table"}{$side} },
+				  map { instructions($node, sprintf($statement{$what}, $table), $size->{select_count}) } 1 .. $size->{select_turns};
+			}
+		}
+	}
+	BenchServer::drop_all();
+	return {
+		strong_elsewhere => {
+			title => 'instructions of a statement on a table without strong columns, once another table has one (callgrind, single-user server)',
+			unit => 'instructions', goal => 1, raw => \%row } };
+}
+
+# Of one EXECUTE: what a run with many takes more than a run with few. Each
+# run begins with the same rows.
+sub instructions
+{
+	my ($node, $statement, $n) = @_;
+	my ($few, $many) = map { $_ + 100 } 0, $n;
+	my $script = sub {
+		return "PREPARE it(int) $statement;\nSET plan_cache_mode = force_generic_plan;\n"
+		  . "SET synchronous_commit = off;\nBEGIN;\n"
+		  . join('', map { sprintf "EXECUTE it(%d);\n", $_ } 1 .. $_[0]) . "ROLLBACK;\n";
+	};
+	$node->run('VACUUM FULL eventual', 'VACUUM FULL untagged', 'VACUUM ANALYZE', 'CHECKPOINT');
+	$node->stop;
+	my ($less, $more) = map { $node->instructions('causaldb', $script->($_)) } $few, $many;
+	$node->start;
+	$node->when('causaldb.leader() IS NOT NULL');
+
+	$BenchRows::note->($statement, ($more - $less) / $n);
+	return ($more - $less) / $n;
 }
 
 1;
