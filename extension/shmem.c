@@ -47,7 +47,7 @@ request(void)
 	RequestNamedLWLockTranche(TRANCHE_NAME, 1);
 }
 
-NodeShared *
+inline NodeShared *
 shmem_node_at(int i)
 {
 	return (NodeShared *) ((char *) shared + MAXALIGN(sizeof(CausalShared)) +
@@ -172,11 +172,22 @@ shmem_shared(void)
 NodeShared *
 shmem_find_node(Oid database)
 {
-	int i;
+	/* asked by every statement for its own database */
+	if (my_node && database == my_node_database && my_node->database == database)
+		return my_node;
+	for (int i = 0; i < shared->nnodes; i++)
+	{
+		NodeShared *node = shmem_node_at(i);
 
-	for (i = 0; i < shared->nnodes; i++)
-		if (shmem_node_at(i)->database == database)
-			return shmem_node_at(i);
+		if (node->database != database)
+			continue;
+		if (database == MyDatabaseId)
+		{
+			my_node = node;
+			my_node_database = database;
+		}
+		return node;
+	}
 	return NULL;
 }
 
@@ -230,9 +241,9 @@ shmem_node(void)
 {
 	NodeShared *node;
 
-	if (my_node && my_node_database == MyDatabaseId &&
-		my_node->database == MyDatabaseId)
-		return my_node;
+	node = shmem_find_node(MyDatabaseId);
+	if (node)
+		return node;
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	node = shmem_find_node(MyDatabaseId);
@@ -250,8 +261,6 @@ shmem_node(void)
 				 errdetail("causaldb.max_databases is %d.", guc_max_databases),
 				 errhint("Set causaldb.max_databases = %d in postgresql.conf and restart the server.",
 						 guc_max_databases * 2)));
-	my_node = node;
-	my_node_database = MyDatabaseId;
 	return node;
 }
 

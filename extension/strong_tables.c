@@ -47,6 +47,7 @@ typedef struct FunctionEntry
 } FunctionEntry;
 
 static HTAB *tables = NULL;
+static const TableEntry *last_table = NULL; /* looked up; entries stay in place */
 static HTAB *functions = NULL;
 
 /* ------------------------------------------------------------- invalidation */
@@ -161,9 +162,11 @@ look_up(Oid relid)
 	TableEntry *e;
 	bool found;
 
+	if (last_table && last_table->relid == relid && last_table->valid)
+		return last_table;
 	e = hash_search(tables, &relid, HASH_ENTER, &found);
 	if (found && e->valid)
-		return e;
+		return last_table = e;
 	if (found)
 	{
 		bms_free(e->columns);
@@ -305,8 +308,6 @@ make_caches(void)
 					.entrysize = sizeof(TableEntry),
 					.hcxt = CacheMemoryContext };
 
-	if (tables)
-		return;
 	functions = NULL;
 	tables = hash_create("causaldb strong tables", 64, &ctl,
 						 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
@@ -322,7 +323,8 @@ strong_tables_need(const PlannedStmt *plan)
 	ListCell *lc;
 	int rti = 0;
 
-	make_caches();
+	if (unlikely(tables == NULL))
+		make_caches();
 	foreach (lc, plan->rtable)
 		if (depends_on(plan, lfirst_node(RangeTblEntry, lc), ++rti))
 			return STRONG_NEED_YES;
@@ -340,7 +342,8 @@ strong_tables_need(const PlannedStmt *plan)
 bool
 strong_tables_has(Oid relid)
 {
-	make_caches();
+	if (unlikely(tables == NULL))
+		make_caches();
 	return relid >= FirstNormalObjectId && look_up(relid)->strong;
 }
 
