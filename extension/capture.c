@@ -339,8 +339,13 @@ add_row(CatalogRelation *r, RepChangeKind kind, TupleTableSlot *slot)
 	for (int i = 0; i < r->ncolumns; i++)
 		encode_column(r, i, slot, out);
 	capture_buffer_close();
-	if (r->strong)
-		note_strong(r, slot, NULL);
+	if (!r->strong)
+		return;
+	note_strong(r, slot, NULL);
+	if (kind == REP_CHANGE_INSERT)
+		capture_keys_add_referred(r, NULL, slot);
+	else
+		capture_keys_add_gone(r, slot);
 }
 
 /*
@@ -437,8 +442,10 @@ add_update(CatalogRelation *r, TupleTableSlot *from, TupleTableSlot *to,
 		strong |= r->rules[column] == REP_RULE_STRONG;
 	}
 	capture_buffer_close();
-	if (strong)
-		note_strong(r, from, last);
+	if (!strong)
+		return;
+	note_strong(r, from, last);
+	capture_keys_add_referred(r, from, last);
 }
 
 static void

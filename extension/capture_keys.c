@@ -6,6 +6,7 @@
 
 #include "access/xact.h"
 #include "common/hashfn.h"
+#include "utils/datum.h"
 #include "utils/memutils.h"
 
 #include "capture_keys.h"
@@ -26,10 +27,40 @@ static Mark *marks = NULL; /* ascending nest; level 1 has none */
 static int nmarks = 0;
 static int marks_cap = 0;
 
+/*
+ * Many rows refer to few: where a shared key was put last, by its hash. What
+ * stands there is looked at, so nothing here need be forgotten.
+ */
+#define RECENT 1024
+static uint32 recent[RECENT];
+
 uint64
 capture_keys_hash(uint64 name_hash, TupleKey *key, const Datum *values)
 {
 	return hash_combine64(tuple_key_hash(key, values), name_hash);
+}
+
+uint64
+capture_keys_existence(uint64 row_hash)
+{
+	return rep_hash64("exists", 6, row_hash);
+}
+
+uint64
+capture_keys_referred(CatalogForeign *f, const Datum *values)
+{
+	Datum compared[INDEX_MAX_KEYS];
+	uint64 hash;
+
+	for (int i = 0; i < f->key.ncolumns; i++)
+		/* as the check does: a cast may take a modifier, and how explicit it is */
+		compared[i] = OidIsValid(f->casts[i].fn_oid)
+						  ? FunctionCall3(&f->casts[i], values[i],
+										  Int32GetDatum(-1),
+										  BoolGetDatum(false))
+						  : values[i];
+	hash = capture_keys_hash(f->name_hash, &f->key, compared);
+	return f->to_key ? capture_keys_existence(hash) : hash;
 }
 
 uint64
@@ -62,7 +93,7 @@ pg_attribute_noreturn() too_many(void)
 	ereport(ERROR,
 			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 			 errmsg("a transaction wrote too many rows of strong tables"),
-			 errdetail("At most %d rows can be written in one, a value of a unique constraint counting as one.",
+			 errdetail("At most %d rows can be written in one; each value of a unique constraint, and each row that foreign keys refer to, counts as one more.",
 					   CAPTURE_MAX_KEYS),
 			 errhint("Divide it into smaller transactions.")));
 }
@@ -77,6 +108,16 @@ grow(void)
 }
 
 static void
+put(RepKey key)
+{
+	if (nkeys == CAPTURE_MAX_KEYS)
+		too_many();
+	if (nkeys == keys_cap)
+		grow();
+	keys[nkeys++] = key;
+}
+
+static void
 add(uint64 hash)
 {
 	RepKey key = { .hash = hash, .mode = REP_KEY_EXCLUSIVE };
@@ -84,13 +125,24 @@ add(uint64 hash)
 	key.base = pg_atomic_read_u64(&shmem_node()->strong.applied);
 	mark_level();
 	/* a row written again is locked since: one base is as good as another */
-	if (nkeys > 0 && keys[nkeys - 1].hash == key.hash)
+	if (nkeys > 0 && keys[nkeys - 1].hash == key.hash &&
+		keys[nkeys - 1].mode == key.mode)
 		return;
-	if (nkeys == CAPTURE_MAX_KEYS)
-		too_many();
-	if (nkeys == keys_cap)
-		grow();
-	keys[nkeys++] = key;
+	put(key);
+}
+
+/* One that stands is of this level or an outer one, so it stays as long. */
+static void
+add_shared(uint64 hash)
+{
+	uint32 *at = &recent[hash % RECENT];
+
+	if (*at < nkeys && keys[*at].hash == hash &&
+		keys[*at].mode == REP_KEY_SHARED)
+		return;
+	mark_level();
+	*at = nkeys;
+	put((RepKey){ .hash = hash, .mode = REP_KEY_SHARED });
 }
 
 /* False if one of the values is NULL. */
@@ -139,6 +191,65 @@ capture_keys_add_uniques(CatalogRelation *r, TupleTableSlot *slot,
 			add(before);
 		if (gets)
 			add(after);
+	}
+}
+
+void
+capture_keys_add_gone(CatalogRelation *r, TupleTableSlot *slot)
+{
+	uint64 hash;
+
+	if (catalog_foreign_of(r)->referred &&
+		hash_of(r->name_hash, &r->key, slot, &hash))
+		add(capture_keys_existence(hash));
+}
+
+/* False if one of its columns is NULL: then it refers to nothing. */
+static bool
+referring_values(const CatalogForeign *f, TupleTableSlot *slot, Datum *values)
+{
+	for (int i = 0; i < f->key.ncolumns; i++)
+	{
+		int at = f->key.columns[i].attnum - 1;
+
+		if (slot->tts_isnull[at])
+			return false;
+		values[i] = slot->tts_values[at];
+	}
+	return true;
+}
+
+static bool
+same_values(const CatalogForeign *f, TupleTableSlot *slot, const Datum *a,
+			const Datum *b)
+{
+	for (int i = 0; i < f->key.ncolumns; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(slot->tts_tupleDescriptor,
+											  f->key.columns[i].attnum - 1);
+
+		if (!datum_image_eq(a[i], b[i], att->attbyval, att->attlen))
+			return false;
+	}
+	return true;
+}
+
+void
+capture_keys_add_referred(CatalogRelation *r, TupleTableSlot *from,
+						  TupleTableSlot *slot)
+{
+	CatalogForeigns *all = catalog_foreign_of(r);
+
+	for (int i = 0; i < all->n; i++)
+	{
+		CatalogForeign *f = &all->items[i];
+		Datum before[INDEX_MAX_KEYS];
+		Datum after[INDEX_MAX_KEYS];
+
+		if (referring_values(f, slot, after) &&
+			!(from && referring_values(f, from, before) &&
+			  same_values(f, slot, before, after)))
+			add_shared(capture_keys_referred(f, after));
 	}
 }
 

@@ -31,8 +31,8 @@ catalog_unique_ordered(Relation rel, Relation index, const Bitmapset *strong)
 	return true;
 }
 
-static uint64
-hash_names(Relation rel, Relation index, uint64 hash)
+uint64
+catalog_unique_name_hash(Relation rel, Relation index, uint64 hash)
 {
 	for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(index); i++)
 	{
@@ -75,7 +75,8 @@ catalog_unique_list(Relation rel, uint64 table_hash, const AttrNumber *attnums,
 		if (catalog_unique_ordered(rel, index, columns) &&
 			tuple_key_init(&(*out)[n].key, index, context) == 0)
 		{
-			(*out)[n].name_hash = hash_names(rel, index, table_hash);
+			(*out)[n].name_hash = catalog_unique_name_hash(rel, index,
+															table_hash);
 			n++;
 		}
 		index_close(index, AccessShareLock);

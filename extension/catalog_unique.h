@@ -28,6 +28,9 @@ typedef struct CatalogUnique
  */
 extern bool catalog_unique_ordered(Relation rel, Relation index,
 								   const Bitmapset *strong);
+/* What CatalogUnique.name_hash is of an index of the table with that hash. */
+extern uint64 catalog_unique_name_hash(Relation rel, Relation index,
+									   uint64 table_hash);
 /*
  * Those of a table whose n tagged columns have these rules; how many. In
  * `context`.

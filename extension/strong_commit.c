@@ -178,8 +178,9 @@ pg_attribute_noreturn() missing_descriptor(void)
 }
 
 /*
- * The keys, and one for the tag of each table that the payload names, whatever
- * its columns' level: shared, so only a change of the tag conflicts. The
+ * The keys, those that foreign keys refer to with their base (capture_keys.h),
+ * and one for the tag of each table that the payload names, whatever its
+ * columns' level: shared, so only a change of the tag conflicts. The
  * transaction has had the tables locked since it wrote them, so what is applied
  * now changed no tag since, and a change above that base has not been seen.
  * So no entry stands in the log behind a change of the tag that it was not
@@ -196,6 +197,9 @@ with_tags(const RepKey *keys, uint32 *nkeys, const StringInfo payload)
 		damaged_payload();
 	out = palloc(sizeof(RepKey) * (*nkeys + p.ndescriptors + 1));
 	memcpy(out, keys, sizeof(RepKey) * *nkeys);
+	for (uint32 i = 0; i < *nkeys; i++)
+		if (out[i].mode == REP_KEY_SHARED)
+			out[i].base = base;
 	for (uint32 i = 0; i < p.ndescriptors; i++)
 	{
 		const RepDescriptor *d = catalog_descriptor(p.descriptors[i]);

@@ -4,11 +4,16 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "utils/json.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "capture_keys.h"
 #include "catalog.h"
+#include "catalog_foreign.h"
 #include "catalog_tag.h"
 #include "errors.h"
 #include "guc.h"
@@ -17,13 +22,23 @@
 #include "render.h"
 #include "strong_error.h"
 
+/* what a key is of */
+typedef enum KeyOf
+{
+	KEY_OF_NONE, /* not found, or a value of a unique constraint */
+	KEY_OF_ROW,
+	KEY_OF_TAG,
+	KEY_OF_EXISTENCE, /* of a row that the transaction takes away */
+	KEY_OF_PARENT     /* of a row that it refers to */
+} KeyOf;
+
 /* the change that wrote the key of that hash */
 typedef struct Sought
 {
 	uint64 hash;
-	bool is_tag; /* it is the table's tag, no row's */
-	char *table; /* NULL: not found */
-	char *key;
+	KeyOf of;
+	char *table;
+	char *key; /* of the row */
 } Sought;
 
 char *
@@ -34,29 +49,145 @@ strong_error_stamp(const RepStamp *stamp)
 					(unsigned long long) stamp->stream.boot);
 }
 
+/* What the change leaves in the attribute; -1: it does not say. */
+static int
+written_column(CatalogApply *a, RepChange *c, AttrNumber attnum,
+			   const RepValue **value)
+{
+	int column = 0;
+
+	while (column < (int) a->descriptor.ncolumns &&
+		   a->attnums[column] != attnum)
+		column++;
+	if (column == (int) a->descriptor.ncolumns)
+		return -1;
+	if (c->kind == REP_CHANGE_INSERT)
+	{
+		*value = &c->row[column];
+		return column;
+	}
+	for (uint32 i = 0; i < c->nfields; i++)
+		if ((int) c->fields[i].column == column)
+		{
+			*value = &c->fields[i].after;
+			return column;
+		}
+	for (uint32 i = 0; i < a->descriptor.nkeys; i++)
+		if (a->keys[i] == column)
+		{
+			*value = &c->key[i];
+			return column;
+		}
+	return -1;
+}
+
+/* It writes a row that refers to the one sought, by this foreign key. */
+static bool
+refers(Sought *s, CatalogApply *a, RepChange *c, CatalogForeign *f)
+{
+	Relation index = index_open(f->key.index, AccessShareLock);
+	Datum values[INDEX_MAX_KEYS];
+	StringInfoData key;
+	bool isnull = false;
+
+	initStringInfo(&key);
+	for (int i = 0; i < f->key.ncolumns && !isnull; i++)
+	{
+		const RepValue *v;
+		int column = written_column(a, c, f->key.columns[i].attnum, &v);
+
+		isnull = column < 0;
+		if (isnull)
+			break;
+		values[i] = tuple_decode(&a->codecs[column], v, &isnull);
+		appendStringInfoString(&key, i == 0 ? "{" : ", ");
+		escape_json(&key, get_attname(f->parent,
+									  index->rd_index->indkey.values[i],
+									  false));
+		appendStringInfoString(&key, ": ");
+		render_json_value(a, column, v, &key);
+	}
+	index_close(index, AccessShareLock);
+	if (isnull || capture_keys_referred(f, values) != s->hash)
+		return false;
+	appendStringInfoChar(&key, '}');
+	s->of = KEY_OF_PARENT;
+	s->table = catalog_qualified_name(f->root);
+	s->key = key.data;
+	return true;
+}
+
+static bool
+refers_to_it(Sought *s, CatalogApply *a, RepChange *c)
+{
+	CatalogRelation *r = catalog_relation(a->relid);
+	CatalogForeigns *foreigns;
+
+	if (r == NULL || c->kind == REP_CHANGE_DELETE)
+		return false;
+	foreigns = catalog_foreign_of(r);
+	for (int i = 0; i < foreigns->n; i++)
+		if (refers(s, a, c, &foreigns->items[i]))
+			return true;
+	return false;
+}
+
+/* The one of its row or table that has the hash. */
+static KeyOf
+own_key(const Sought *s, CatalogApply *a, RepChange *c)
+{
+	uint64 name = catalog_tag_descriptor_hash(&a->descriptor);
+	Datum key[INDEX_MAX_KEYS];
+	uint64 row;
+
+	if (capture_keys_tag(name) == s->hash)
+		return KEY_OF_TAG;
+	if (c->kind == REP_CHANGE_TRUNCATE || a->key.ncolumns == 0)
+		return KEY_OF_NONE;
+	logged_key(a, c, key);
+	row = capture_keys_hash(name, &a->key, key);
+	if (row == s->hash)
+		return KEY_OF_ROW;
+	return capture_keys_existence(row) == s->hash ? KEY_OF_EXISTENCE
+												  : KEY_OF_NONE;
+}
+
 static bool
 look_at(CatalogApply *a, RepChange *c, uint32 ordinal, void *arg)
 {
 	Sought *s = arg;
-	const RepDescriptor *d = &a->descriptor;
-	Datum key[INDEX_MAX_KEYS];
-	uint64 name = catalog_tag_descriptor_hash(d);
+	KeyOf of = own_key(s, a, c);
 
 	(void) ordinal;
-	if (capture_keys_tag(name) == s->hash)
-	{
-		s->table = catalog_descriptor_name(d);
-		s->is_tag = true;
-		return false;
-	}
-	if (c->kind == REP_CHANGE_TRUNCATE || a->key.ncolumns == 0)
-		return true;
-	logged_key(a, c, key);
-	if (capture_keys_hash(name, &a->key, key) != s->hash)
-		return true;
-	s->table = catalog_descriptor_name(d);
-	s->key = render_key(a, c);
+	/* what only refers to itself has that key by what it refers to */
+	if (of == KEY_OF_NONE ||
+		(of == KEY_OF_EXISTENCE && c->kind != REP_CHANGE_DELETE))
+		return c->kind == REP_CHANGE_TRUNCATE || !refers_to_it(s, a, c);
+	s->of = of;
+	s->table = catalog_descriptor_name(&a->descriptor);
+	if (of != KEY_OF_TAG)
+		s->key = render_key(a, c);
 	return false;
+}
+
+static char *
+what_was_done(const Sought *s, uint64 index)
+{
+	switch (s->of)
+	{
+		case KEY_OF_EXISTENCE:
+			return psprintf("Row %s of table %s is referred to since index " UINT64_FORMAT " of the strong log.",
+							s->key, s->table, index);
+		case KEY_OF_PARENT:
+			return psprintf("Row %s of table %s, which the transaction refers to, was deleted or got another key at index " UINT64_FORMAT " of the strong log.",
+							s->key, s->table, index);
+		case KEY_OF_ROW:
+			return psprintf("Row %s of table %s was written at index " UINT64_FORMAT " of the strong log.",
+							s->key, s->table, index);
+		default:
+			return psprintf("A row was written at index " UINT64_FORMAT " of the strong log.",
+							index);
+	}
 }
 
 static char *
@@ -86,7 +217,7 @@ pg_attribute_noreturn() lost(const StrongSlot *slot, StringInfo payload)
 	logged_each_change((uint8 *) payload->data, (size_t) payload->len,
 					   look_at, &s);
 	PopActiveSnapshot();
-	if (s.is_tag)
+	if (s.of == KEY_OF_TAG)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("the tag of table %s was changed", s.table),
@@ -98,10 +229,7 @@ pg_attribute_noreturn() lost(const StrongSlot *slot, StringInfo payload)
 			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 			 errmsg("strong transaction lost against a concurrent one%s%s",
 					winner ? " of " : "", winner ? winner : ""),
-			 s.table ? errdetail("Row %s of table %s was written at index " UINT64_FORMAT " of the strong log.",
-								 s.key ? s.key : "", s.table, slot->index)
-					 : errdetail("A row was written at index " UINT64_FORMAT " of the strong log.",
-								 slot->index),
+			 errdetail("%s", what_was_done(&s, slot->index)),
 			 errhint("Run the transaction again.")));
 }
 

@@ -608,9 +608,12 @@ tuple_same_image(const TupleCodec *codec, Datum a, bool anull, Datum b,
 
 /* ---------------------------------------------------------------- key */
 
-/* The extended hash function of a hash family that has this operator. */
+/*
+ * The extended hash function of a hash family that has this operator, for its
+ * own type or, if one is named, for another type of the family.
+ */
 static Oid
-extended_hash_function(Oid eq_operator)
+extended_hash_function(Oid eq_operator, Oid other)
 {
 	CatCList *members;
 	Oid function = InvalidOid;
@@ -625,6 +628,12 @@ extended_hash_function(Oid eq_operator)
 			amop->amopstrategy == HTEqualStrategyNumber)
 			function = get_opfamily_proc(amop->amopfamily, amop->amoplefttype,
 										 amop->amoplefttype, HASHEXTENDED_PROC);
+		if (OidIsValid(function) && OidIsValid(other))
+		{
+			function = get_opfamily_proc(amop->amopfamily, other, other,
+										 HASHEXTENDED_PROC);
+			break;
+		}
 	}
 	ReleaseSysCacheList(members);
 	return function;
@@ -665,7 +674,7 @@ tuple_key_init(TupleKey *key, Relation index, MemoryContext context)
 			get_opfamily_member(family, type, type, BTEqualStrategyNumber);
 		if (!OidIsValid(column->eq_operator))
 			return i + 1;
-		hash = extended_hash_function(column->eq_operator);
+		hash = extended_hash_function(column->eq_operator, InvalidOid);
 		if (!OidIsValid(hash) ||
 			!contents_can_hash(TupleDescAttr(index->rd_att, i)->atttypid))
 			return i + 1;
@@ -673,6 +682,16 @@ tuple_key_init(TupleKey *key, Relation index, MemoryContext context)
 		fmgr_info_cxt(get_opcode(column->eq_operator), &column->eq, context);
 	}
 	return 0;
+}
+
+bool
+tuple_key_hash_other(TupleKeyColumn *column, Oid type, MemoryContext context)
+{
+	Oid hash = extended_hash_function(column->eq_operator, type);
+
+	if (OidIsValid(hash))
+		fmgr_info_cxt(hash, &column->hash, context);
+	return OidIsValid(hash);
 }
 
 char *

@@ -108,6 +108,13 @@ typedef struct TupleKey
  * of the first column (1..) whose type cannot be hashed, else 0.
  */
 extern int tuple_key_init(TupleKey *key, Relation index, MemoryContext context);
+/*
+ * From now on the column's hash takes values of another type, which its operator
+ * family compares with its own: equal ones have equal hashes. False: the family
+ * cannot hash them.
+ */
+extern bool tuple_key_hash_other(TupleKeyColumn *column, Oid type,
+								 MemoryContext context);
 /* "a, b": the columns that a primary key could have, for people to choose
  * from; palloc'd. */
 extern char *tuple_key_candidates(Relation rel);
