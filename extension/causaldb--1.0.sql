@@ -207,6 +207,22 @@ CREATE VIEW causaldb.tags AS
 	ORDER BY t.relid::pg_catalog.regclass::text, a.attnum;
 COMMENT ON VIEW causaldb.tags IS 'tagged columns, and how their writes merge';
 
+CREATE FUNCTION causaldb.foreign_key_gap(foreign_key oid) RETURNS text
+	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'causaldb_foreign_key_gap';
+COMMENT ON FUNCTION causaldb.foreign_key_gap(oid) IS
+	'why a foreign key, a row of pg_constraint, does not hold over nodes; NULL: it does';
+REVOKE ALL ON FUNCTION causaldb.foreign_key_gap(oid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION causaldb.foreign_key_gap(oid) TO PUBLIC;
+
+CREATE VIEW causaldb.foreign_keys AS
+	SELECT c.conname AS name, c.conrelid::pg_catalog.regclass AS relation, c.confrelid::pg_catalog.regclass AS refers_to,
+		g.why_not IS NULL AS holds_over_nodes, g.why_not
+	FROM pg_catalog.pg_constraint c CROSS JOIN LATERAL (SELECT causaldb.foreign_key_gap(c.oid) AS why_not OFFSET 0) g
+	WHERE c.contype = 'f' AND c.conparentid = 0
+		AND EXISTS (SELECT FROM causaldb.tag t WHERE t.level <> 'none' AND t.relid IN (c.conrelid, c.confrelid))
+	ORDER BY c.conrelid::pg_catalog.regclass::text, c.conname;
+COMMENT ON VIEW causaldb.foreign_keys IS 'foreign keys of tagged tables, and whether they hold over nodes';
+
 CREATE FUNCTION causaldb.preview_checks(relation regclass)
 	RETURNS TABLE (aspect text, verdict text, says text, hint text)
 	LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'causaldb_preview_checks';
@@ -253,11 +269,13 @@ CREATE FUNCTION causaldb.preview(relation regclass)
 		UNION ALL
 		SELECT 'constraint', CASE c.contype
 			WHEN 'c' THEN format('Check constraint %I is checked again where a write of another node is applied; what violates it there waits in causaldb.stalled.', c.conname)
-			ELSE format('Foreign key %I is checked where the row is written and not again on other nodes; %s.', c.conname,
+			ELSE CASE WHEN causaldb.foreign_key_gap(c.oid) IS NULL
+				THEN format('Foreign key %I holds over nodes, as both tables are strong.', c.conname)
+				ELSE format('Foreign key %I is checked where the row is written and not again on other nodes; %s.', c.conname,
 				CASE WHEN EXISTS (SELECT FROM causaldb.tags t WHERE t.relation = CASE WHEN c.conrelid = $1 THEN c.confrelid ELSE c.conrelid END)
 					OR c.conrelid = c.confrelid THEN 'what it cascades to travels as well'
 				ELSE format('table %s is not tagged, and its rows do not travel',
-					CASE WHEN c.conrelid = $1 THEN c.confrelid ELSE c.conrelid END::regclass) END) END, NULL
+					CASE WHEN c.conrelid = $1 THEN c.confrelid ELSE c.conrelid END::regclass) END) END END, NULL
 		FROM pg_constraint c
 		WHERE c.conparentid = 0 AND (c.contype = 'c' AND c.conrelid = $1 OR c.contype = 'f' AND $1 IN (c.conrelid, c.confrelid))
 		UNION ALL
@@ -1031,7 +1049,7 @@ GRANT EXECUTE ON FUNCTION causaldb.retry(int4, int8) TO causaldb_admin;
 
 -- ---------------------------------------------------------------- clean-up of rights
 REVOKE ALL ON ALL TABLES IN SCHEMA causaldb FROM PUBLIC;
-GRANT SELECT ON causaldb.tags TO PUBLIC;
+GRANT SELECT ON causaldb.tags, causaldb.foreign_keys TO PUBLIC;
 GRANT SELECT ON causaldb.history, causaldb.conflicts, causaldb.lost_found, causaldb.idempotency_keys TO causaldb_admin;
 
 GRANT SELECT ON causaldb.clock, causaldb.join_progress, causaldb.nodes, causaldb.peers, causaldb.streams, causaldb.apply_waits,

@@ -38,6 +38,7 @@
 #include "install.h"
 #include "store.h"
 #include "tags_check.h"
+#include "tags_foreign.h"
 #include "tree.h"
 
 PG_FUNCTION_INFO_V1(causaldb_look_at_ddl);
@@ -279,6 +280,29 @@ look_at_detached(const AlterTableStmt *stmt)
 	}
 }
 
+/* ------------------------------------------------------------ foreign keys */
+
+static void
+look_at_foreign_keys(const AlterTableStmt *stmt)
+{
+	ListCell *cell;
+
+	foreach (cell, stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, cell);
+
+		if (cmd->subtype == AT_AddConstraint &&
+			castNode(Constraint, cmd->def)->contype == CONSTR_FOREIGN)
+		{
+			Oid relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+
+			if (OidIsValid(relid))
+				finding_raise(tags_foreign_advice(relid));
+			return;
+		}
+	}
+}
+
 /* causaldb.look_at_ddl(): event trigger at the end of commands */
 Datum
 causaldb_look_at_ddl(PG_FUNCTION_ARGS)
@@ -296,6 +320,9 @@ causaldb_look_at_ddl(PG_FUNCTION_ARGS)
 	foreach (cell, named_tables())
 		look_at(lfirst_oid(cell));
 	if (IsA(data->parsetree, AlterTableStmt))
+	{
 		look_at_detached((AlterTableStmt *) data->parsetree);
+		look_at_foreign_keys((AlterTableStmt *) data->parsetree);
+	}
 	PG_RETURN_VOID();
 }

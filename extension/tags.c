@@ -58,6 +58,7 @@
 #include "tag_document.h"
 #include "tags.h"
 #include "tags_check.h"
+#include "tags_foreign.h"
 #include "tags_strong.h"
 #include "tree.h"
 
@@ -841,6 +842,7 @@ causaldb_set_consistency(PG_FUNCTION_ARGS)
 	if (!is_tagged(RelationGetRelid(rel)))
 		finding_raise(tags_check_advice(rel));
 	propose(rel, &document);
+	finding_raise(tags_foreign_advice(PG_GETARG_OID(0)));
 	PG_RETURN_VOID();
 }
 
