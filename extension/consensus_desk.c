@@ -17,8 +17,6 @@
 #include "strong_turn.h"
 #include "wall.h"
 
-/* questions for a read index under way; later readers wait for a free one */
-#define READ_BATCHES 8
 /* a proposal without verdict is sent again after */
 #define RESUBMIT_MS 1000
 
@@ -39,9 +37,10 @@ typedef struct Reader
 	uint64 serial;
 } Reader;
 
+/* the readers of the question that is under way; later ones wait for its end */
 typedef struct ReadBatch
 {
-	uint64 id; /* 0: free */
+	uint64 id; /* 0: none is */
 	int n;
 	Reader *readers;
 } ReadBatch;
@@ -49,12 +48,10 @@ typedef struct ReadBatch
 static NodeShared *node;
 static StrongShared *strong;
 static Mine mine[STRONG_SLOTS];
-static ReadBatch batches[READ_BATCHES];
+static ReadBatch batch;
 static uint64 last_batch = 0;
 static MemoryContext ask_context; /* of what next() handed out */
-static int next_slot;             /* of the round: slots, reads, cancels */
-static int next_batch;
-static bool reads_taken;
+static int next_slot;             /* of the round */
 
 void
 consensus_desk_init(NodeShared *n)
@@ -62,10 +59,8 @@ consensus_desk_init(NodeShared *n)
 	node = n;
 	strong = &n->strong;
 	memset(mine, 0, sizeof(mine));
-	for (int i = 0; i < READ_BATCHES; i++)
-		batches[i].readers =
-			MemoryContextAlloc(TopMemoryContext,
-							   sizeof(Reader) * shmem_shared()->nslots);
+	batch.readers = MemoryContextAlloc(TopMemoryContext,
+									   sizeof(Reader) * shmem_shared()->nslots);
 	ask_context = AllocSetContextCreate(TopMemoryContext, "causaldb ask",
 										ALLOCSET_DEFAULT_SIZES);
 
@@ -86,6 +81,7 @@ consensus_desk_init(NodeShared *n)
 			b->read.state = STRONG_READ_WANTED;
 	}
 	LWLockRelease(&strong->lock);
+	pg_atomic_write_u32(&strong->asking, 0);
 	pg_atomic_write_u32(&strong->wanted, 1);
 }
 
@@ -95,8 +91,6 @@ consensus_desk_wanted(void)
 	if (pg_atomic_exchange_u32(&strong->wanted, 0) == 0)
 		return false;
 	next_slot = 0;
-	next_batch = 0;
-	reads_taken = false;
 	return true;
 }
 
@@ -240,25 +234,11 @@ still_asks(const Reader *r)
 	return read->state == STRONG_READ_ASKED && read->serial == r->serial;
 }
 
-static ReadBatch *
-free_batch(void)
-{
-	for (int i = 0; i < READ_BATCHES; i++)
-		if (batches[i].id == 0)
-			return &batches[i];
-	return NULL;
-}
-
 /* All who wait become one question. */
 static bool
 ask_of_readers(ConsensusAsk *ask)
 {
-	ReadBatch *b = free_batch();
-
-	reads_taken = true;
-	if (b == NULL)
-		return false;
-	b->n = 0;
+	batch.n = 0;
 	for (int i = 0; i < shmem_shared()->nslots; i++)
 	{
 		BackendSlot *slot = shmem_slot_at(i);
@@ -267,54 +247,65 @@ ask_of_readers(ConsensusAsk *ask)
 			slot->read.state != STRONG_READ_WANTED)
 			continue;
 		slot->read.state = STRONG_READ_ASKED;
-		b->readers[b->n++] = (Reader){ i, slot->read.serial };
+		batch.readers[batch.n++] = (Reader){ i, slot->read.serial };
 	}
-	if (b->n == 0)
+	if (batch.n == 0)
 		return false;
-	b->id = ++last_batch;
+	batch.id = ++last_batch;
+	pg_atomic_write_u32(&strong->asking, 1);
 	ask->type = ASK_READ;
-	ask->id = b->id;
+	ask->id = batch.id;
 	return true;
 }
 
-static bool
-ask_of_batch(ReadBatch *b, ConsensusAsk *ask)
+/*
+ * The question is over: who has waited for that has its turn. A reader that
+ * comes at the same time and sees that one is still under way is seen by us.
+ */
+static void
+end_question(void)
 {
-	if (b->id == 0)
-		return false;
-	for (int i = 0; i < b->n; i++)
-		if (still_asks(&b->readers[i]))
+	batch.id = 0;
+	pg_atomic_write_u32(&strong->asking, 0);
+	pg_memory_barrier();
+	pg_atomic_write_u32(&strong->wanted, 1);
+	SetLatch(MyLatch);
+}
+
+/* The readers' question, or that it is no longer asked. */
+static bool
+ask_of_batch(ConsensusAsk *ask)
+{
+	if (batch.id == 0)
+		return ask_of_readers(ask);
+	for (int i = 0; i < batch.n; i++)
+		if (still_asks(&batch.readers[i]))
 			return false;
 	ask->type = ASK_CANCEL;
-	ask->id = b->id;
-	b->id = 0;
+	ask->id = batch.id;
+	end_question();
 	return true;
 }
 
 static void
 end_batch(uint64 id, StrongReadState state, uint64 index)
 {
-	for (int i = 0; i < READ_BATCHES; i++)
-	{
-		ReadBatch *b = &batches[i];
+	if (batch.id != id)
+		return;
+	LWLockAcquire(&strong->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < batch.n; i++)
+		if (still_asks(&batch.readers[i]))
+		{
+			StrongRead *read = &shmem_slot_at(batch.readers[i].slot)->read;
 
-		if (b->id != id)
-			continue;
-		LWLockAcquire(&strong->lock, LW_EXCLUSIVE);
-		for (int k = 0; k < b->n; k++)
-			if (still_asks(&b->readers[k]))
-			{
-				StrongRead *read = &shmem_slot_at(b->readers[k].slot)->read;
-
-				read->index = index;
-				read->state = state;
-				SetLatch(&ProcGlobal->allProcs[b->readers[k].slot].procLatch);
-			}
-		LWLockRelease(&strong->lock);
-		b->id = 0;
-	}
-	/* somebody may have waited for a free batch */
-	pg_atomic_write_u32(&strong->wanted, 1);
+			read->index = index;
+			read->state = state;
+		}
+	LWLockRelease(&strong->lock);
+	/* not under the lock, which those who ask next want */
+	for (int i = 0; i < batch.n; i++)
+		SetLatch(&ProcGlobal->allProcs[batch.readers[i].slot].procLatch);
+	end_question();
 }
 
 void
@@ -345,10 +336,8 @@ consensus_desk_next(ConsensusAsk *ask)
 		if (!found || ask->type != ASK_FORGET)
 			next_slot++;
 	}
-	if (!found && !reads_taken)
-		found = ask_of_readers(ask);
-	while (!found && next_batch < READ_BATCHES)
-		found = ask_of_batch(&batches[next_batch++], ask);
+	if (!found)
+		found = ask_of_batch(ask);
 	LWLockRelease(&strong->lock);
 	return found;
 }
@@ -358,6 +347,8 @@ consensus_desk_next(ConsensusAsk *ask)
 void
 consensus_desk_verdict(const RepRaftAction *a, uint32 winner)
 {
+	int procno = -1;
+
 	LWLockAcquire(&strong->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < STRONG_SLOTS; i++)
 	{
@@ -379,9 +370,11 @@ consensus_desk_verdict(const RepRaftAction *a, uint32 winner)
 			strong->conflicts++;
 		else
 			strong->refused++;
-		SetLatch(&ProcGlobal->allProcs[s->procno].procLatch);
+		procno = s->procno;
 	}
 	LWLockRelease(&strong->lock);
+	if (procno >= 0)
+		SetLatch(&ProcGlobal->allProcs[procno].procLatch);
 }
 
 void

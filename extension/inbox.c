@@ -19,6 +19,17 @@
 
 #define QUEUE_BYTES (1024 * 1024)
 
+/*
+ * The begin of a segment; the queue follows. A worker that looks into a queue
+ * without need wakes the sender, who might have waited for room.
+ */
+typedef struct QueueHead
+{
+	pg_atomic_uint64 sent; /* frames, counted before they are in the queue */
+} QueueHead;
+
+#define HEAD_BYTES MAXALIGN(sizeof(QueueHead))
+
 /* the worker at the other end */
 typedef struct Worker
 {
@@ -43,9 +54,22 @@ static struct
 	uint64 serial;
 	dsm_segment *segment;
 	shm_mq_handle *queue;
+	uint64 taken; /* frames */
 } in[MAX_INBOXES];
 static int next_inbox = 0;
 static InboxSlot *in_slots = NULL; /* of our kind */
+
+static QueueHead *
+head_of(dsm_segment *segment)
+{
+	return dsm_segment_address(segment);
+}
+
+static void *
+queue_of(dsm_segment *segment)
+{
+	return (char *) dsm_segment_address(segment) + HEAD_BYTES;
+}
 
 static InboxSlot *
 slots_of(NodeShared *node, InboxKind kind)
@@ -134,7 +158,8 @@ open_queue(NodeShared *node)
 	CurrentResourceOwner = NULL;
 	out.segment = dsm_create(QUEUE_BYTES, 0);
 	CurrentResourceOwner = old_owner;
-	mq = shm_mq_create(dsm_segment_address(out.segment), QUEUE_BYTES);
+	pg_atomic_init_u64(&head_of(out.segment)->sent, 0);
+	mq = shm_mq_create(queue_of(out.segment), QUEUE_BYTES - HEAD_BYTES);
 	shm_mq_set_sender(mq, MyProc);
 
 	LWLockAcquire(&node->lock, LW_EXCLUSIVE);
@@ -195,6 +220,7 @@ inbox_send(NodeShared *node, InboxKind kind, const void *frame, size_t len)
 	shm_mq_result rc;
 
 	inbox_attach(node, kind);
+	pg_atomic_fetch_add_u64(&head_of(out.segment)->sent, 1);
 	/* a worker that goes before it has attached tells nobody: look now and then */
 	while ((rc = shm_mq_send(out.queue, len, frame, true, true)) == SHM_MQ_WOULD_BLOCK &&
 		   out.worker_serial == worker_of(node, kind).serial && worker_of(node, kind).pid != 0)
@@ -208,7 +234,7 @@ inbox_send(NodeShared *node, InboxKind kind, const void *frame, size_t len)
 		close_queue(node);
 		no_worker();
 	}
-	wake(node, kind);
+	/* shm_mq_send has woken the worker */
 }
 
 static void
@@ -261,14 +287,24 @@ refresh(NodeShared *node)
 		in[i].segment = dsm_attach(slot.handle);
 		CurrentResourceOwner = old_owner;
 		in[i].serial = slot.serial;
+		in[i].taken = 0;
 		if (in[i].segment)
 		{
-			mq = dsm_segment_address(in[i].segment);
+			mq = queue_of(in[i].segment);
 			if (shm_mq_get_receiver(mq) == MyProc)
 				in[i].queue = shm_mq_attach(mq, in[i].segment, NULL);
 		}
 		MemoryContextSwitchTo(old);
 	}
+}
+
+/* Something is in it, or will be at once; or its backend has left. */
+static bool
+is_worth_a_look(int i)
+{
+	return in[i].queue != NULL &&
+		   (pg_atomic_read_u64(&head_of(in[i].segment)->sent) != in[i].taken ||
+			!in_slots[i].used || in_slots[i].serial != in[i].serial);
 }
 
 const void *
@@ -284,11 +320,12 @@ inbox_next(NodeShared *node, size_t *len)
 		Size n;
 		shm_mq_result rc;
 
-		if (in[i].queue)
+		if (is_worth_a_look(i))
 		{
 			rc = shm_mq_receive(in[i].queue, &n, &data, true);
 			if (rc == SHM_MQ_SUCCESS)
 			{
+				in[i].taken++;
 				*len = n;
 				return data;
 			}

@@ -274,29 +274,12 @@ take_result(PeerLink *link, PGresult *res, PeerAnswer *answer)
 	return show;
 }
 
-bool
-peer_link_poll(PeerLink *link, PeerAnswer *answer)
+/* The next answer in what has been read; false if there is none yet. */
+static bool
+next_answer(PeerLink *link, PeerAnswer *answer)
 {
 	PGresult *res;
 
-	if (held)
-	{
-		PQclear(held);
-		held = NULL;
-	}
-	if (link->conn == NULL)
-		return false;
-	if (link->state == LINK_CONNECTING)
-	{
-		connect_further(link);
-		return false;
-	}
-	if (!PQconsumeInput(link->conn) || !flush_out(link))
-	{
-		if (link->conn)
-			peer_link_fail(link, PQerrorMessage(link->conn));
-		return false;
-	}
 	while (link->conn && !PQisBusy(link->conn))
 	{
 		bool show;
@@ -343,4 +326,33 @@ peer_link_poll(PeerLink *link, PeerAnswer *answer)
 		}
 	}
 	return false;
+}
+
+bool
+peer_link_poll(PeerLink *link, PeerAnswer *answer)
+{
+	if (held)
+	{
+		PQclear(held);
+		held = NULL;
+	}
+	if (link->conn == NULL)
+		return false;
+	if (link->state == LINK_CONNECTING)
+	{
+		connect_further(link);
+		return false;
+	}
+	/* many answers come with one read */
+	if (next_answer(link, answer))
+		return true;
+	if (link->conn == NULL)
+		return false;
+	if (!PQconsumeInput(link->conn) || !flush_out(link))
+	{
+		if (link->conn)
+			peer_link_fail(link, PQerrorMessage(link->conn));
+		return false;
+	}
+	return next_answer(link, answer);
 }

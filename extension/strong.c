@@ -114,7 +114,9 @@ ask(NodeShared *node, StrongRead *read, TimestampTz end)
 	read->state = STRONG_READ_WANTED;
 	LWLockRelease(&strong->lock);
 	pg_atomic_write_u32(&strong->wanted, 1);
-	shmem_wake_consensus(node);
+	pg_memory_barrier();
+	if (pg_atomic_read_u32(&strong->asking) == 0)
+		shmem_wake_consensus(node);
 	while (read->state == STRONG_READ_WANTED ||
 		   read->state == STRONG_READ_ASKED)
 		if (!wait_until(end))

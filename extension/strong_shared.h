@@ -87,6 +87,8 @@ typedef struct StrongShared
 							  * consensus process has not looked yet */
 	pg_atomic_uint32 want_held; /* the leader waits for what we come to hold */
 	pg_atomic_uint32 wanted;    /* a slot or a read is there to be looked at */
+	pg_atomic_uint32 asking;    /* readers' question is under way: who wants
+								 * another joins the next one */
 	pg_atomic_uint32 lacks_deps; /* the player waits for what the apply worker
 								  * is to apply */
 	pg_atomic_uint32 awaited;    /* the apply worker has looked at `applied` */
