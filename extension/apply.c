@@ -505,8 +505,7 @@ run_lane(int s)
 				if (!mark_try(s))
 					return false;
 				apply_one(s);
-				/* the server remembers each row that one local transaction writes
-				 * twice; a large one has no other after it */
+				/* a large one has no other after it: it holds its locks long enough */
 				if (effects.ends_group || lane->marked || incoming.nchunks > 0)
 					return true;
 				break;

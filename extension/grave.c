@@ -118,6 +118,7 @@ look(CatalogRelation *rel, uint64 hash, const Datum *key, int natts, uint64 *mar
 	HeapTuple tuple;
 	Snapshot snapshot;
 	RowImage *found = NULL;
+	bool dropped = false;
 	List *indexes;
 
 	if (!may_have_any())
@@ -141,7 +142,10 @@ look(CatalogRelation *rel, uint64 hash, const Datum *key, int natts, uint64 *mar
 		if (!tuple_key_equal(&rel->key, grave_key, key))
 			continue;
 		if (drop)
+		{
 			simple_heap_delete(graves, &tuple->t_self);
+			dropped = true;
+		}
 		else
 		{
 			found = image;
@@ -153,7 +157,7 @@ look(CatalogRelation *rel, uint64 hash, const Datum *key, int natts, uint64 *mar
 	UnregisterSnapshot(snapshot);
 	index_close(index, RowExclusiveLock);
 	table_close(graves, RowExclusiveLock);
-	if (drop)
+	if (dropped)
 		CommandCounterIncrement();
 	return found;
 }

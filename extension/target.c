@@ -462,6 +462,9 @@ lock_found(Leaf *leaf, LockTupleMode mode)
 	{
 		case TM_Ok:
 			return true;
+		case TM_Invisible: /* of our own present command (invariant 4) */
+			CommandCounterIncrement();
+			return false;
 		case TM_Updated:
 		case TM_Deleted:
 			return false;
@@ -697,8 +700,9 @@ write_row(Target *t, Write what)
 			ExecSimpleRelationDelete(leaf->info, t->estate, &t->epq, leaf->found);
 			break;
 	}
-	if (leaf->fires)
-		AfterTriggerEndQuery(t->estate);
+	if (!leaf->fires)
+		return;
+	AfterTriggerEndQuery(t->estate);
 	CommandCounterIncrement();
 }
 
@@ -715,7 +719,6 @@ target_insert_first(Target *t)
 	ExecStoreVirtualTuple(t->fresh);
 	simple_table_tuple_insert(leaf->rel, t->fresh);
 	list_free(compat_insert_index_entries(leaf->info, t->fresh, t->estate, &conflict));
-	CommandCounterIncrement();
 	if (conflict)
 		target_undo_insert(t);
 	return !conflict;
@@ -725,6 +728,7 @@ void
 target_undo_insert(Target *t)
 {
 	undone = true;
+	CommandCounterIncrement();
 	simple_table_tuple_delete(t->leaf->rel, &t->fresh->tts_tid, GetActiveSnapshot());
 	CommandCounterIncrement();
 }

@@ -14,6 +14,11 @@
  * 3. The caller has become the table's owner, under
  *	  SECURITY_RESTRICTED_OPERATION: defaults, index expressions and triggers
  *	  are code of users.
+ * 4. A new command begins only where a row is locked that the present one has
+ *	  written, or where users' triggers may look. The server keeps, to the end of
+ *	  the transaction, each pair of commands one of which has written a row and
+ *	  the other has written it again: there are as many of them as commands at
+ *	  the origin, not as rows.
  */
 #ifndef CAUSALDB_TARGET_H
 #define CAUSALDB_TARGET_H

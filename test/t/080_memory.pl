@@ -97,7 +97,8 @@ foreach my $n ($small, 3 * $small)
 
 		$holder->query_safe('BEGIN; LOCK TABLE tagged');
 		$a->run("INSERT INTO tagged SELECT g, g FROM generate_series(1, $n) g");
-		$a->run('UPDATE tagged SET v = v + 1');
+		# of rows that are written twice, too
+		$a->run('BEGIN; UPDATE tagged SET v = v + 1; UPDATE tagged SET v = v + 1; COMMIT');
 		$a->run('DELETE FROM tagged');
 		$b->wait_sql($chunks, $a->run($chunks));
 		$holder->query_safe('COMMIT');
