@@ -173,6 +173,19 @@ lane_persist_idle(void)
 	}
 }
 
+/* Up to the row's position the writer has said what the row says. */
+static void
+load_mark(Lane *lane, const StreamRow *row)
+{
+	lane->mark.closed = row->closed;
+	lane->mark.chain = row->closed_chain;
+	if (!row->has_acks)
+		return;
+	lane->mark.acked_at = row->acked_at;
+	lane->mark.acks.len = row->acks.len;
+	memcpy(lane->acks, row->acks.entries, sizeof(RepVersion) * row->acks.len);
+}
+
 void
 lane_load(void)
 {
@@ -199,6 +212,7 @@ lane_load(void)
 		lane_start(s, pg_atomic_read_u64(&node->streams[s].applied));
 		lanes[s].chain = rows[i].chain;
 		lanes[s].chain_known = rows[i].chain != 0 || rows[i].applied == 0;
+		load_mark(&lanes[s], &rows[i]);
 		lanes[s].persisted = lanes[s].applied;
 		lanes[s].marked = list_member_int(marked, rows[i].id);
 		last = store_last_position(rows[i].id, GetActiveSnapshot());

@@ -190,4 +190,21 @@ same_table('t', $n1, $n2);
 is($n2->run($contents), $was, 'no other table has changed');
 is($n2->run($workers), $before, 'the server and its workers live on');
 
+# ------------------------------------------------------------ a word outlives the worker that heard it
+my $at = now();
+is(deliver($boot, one(CausaldbFrame::payload([$to_t], CausaldbFrame::insert(0, int4(8), 'acked')), descriptors => [$to_t], position => $at,
+			interval => { acked_at => $at, acks => [ [ 2, $own, 5 ] ] })), 'taken', 'a transaction that comes with acknowledgements');
+my $word = "SELECT closed, acked_at, acks FROM causaldb.stream WHERE node = 1 AND boot = $boot";
+$n2->wait_sql("SELECT count(*) FROM ($word) w WHERE acks IS NOT NULL", 1);
+my ($pid) = $n2->run("SELECT pid FROM pg_stat_activity WHERE backend_type = 'causaldb apply'");
+$n2->run("SELECT pg_terminate_backend($pid)");
+$n2->wait_sql("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'causaldb apply' AND pid <> $pid", 1);
+my $without = CausaldbFrame::interval(stream => [ 1, $boot ], from => $at, to => $at + 1, descriptors => [$to_t],
+	transactions => [ { position => $at + 1, payload => CausaldbFrame::payload([$to_t], CausaldbFrame::insert(0, int4(9), 'not acked')) } ]);
+wait_until('what comes without has come in', sub {
+	return send_frames(hello(), $without) eq 'taken' && $n2->run('SELECT count(*) FROM t WHERE id = 9');
+});
+is($n2->run($word), join('|', $at + 1, $at, $n2->run("SELECT '\\x' || '" . unpack('H*', CausaldbFrame::vector([ 2, $own, 5 ])) . "'")),
+	'what it acknowledged before stays');
+
 done_testing();
