@@ -162,7 +162,10 @@ forget_group(void)
 		Lane *lane = &lanes[s];
 
 		if (lane->touched)
+		{
 			queue_rewind(s);
+			lane->persisted = 0;
+		}
 		lane->applied = lane->applied_before;
 		lane_applied[s] = lane->applied;
 		lane->chain = lane->chain_before;
@@ -222,6 +225,8 @@ commit_group(void)
 			continue;
 		queue_commit(s);
 		shmem_max_u64(&node->streams[s].applied, lane->applied);
+		if (wrote)
+			lane_noted(s);
 		if (lane->has_fresh && lane->fresh.acked_at > 0)
 			stability_mark(s, &lane->fresh);
 		lane_keep_mark(s);

@@ -66,6 +66,12 @@ lane_persist(int s)
 	lane->persisted = lane->applied;
 }
 
+void
+lane_noted(int s)
+{
+	shmem_max_u64(&node->streams[s].noted, lanes[s].persisted);
+}
+
 bool
 lane_is_forked(int s, uint64 end, const RepMark *mark)
 {
@@ -86,12 +92,25 @@ lane_pass_mark(int s, const RepMark *mark)
 		lane->chain = mark->chain;
 		lane->chain_known = true;
 	}
-	lane->fresh = *mark;
-	if (mark->acked_at > 0)
+	if (!lane->has_fresh)
+	{
+		lane->fresh = lane->mark;
+		lane->fresh.acked_at = 0;
+		lane->fresh.acks = (RepVector){lane->fresh_acks, 0, REP_MAX_VECTOR};
+		lane->has_fresh = true;
+	}
+	/* what comes through others may lack a part, or be older than what we have */
+	if (mark->closed > lane->fresh.closed || (mark->closed == lane->fresh.closed && mark->chain != 0))
+	{
+		lane->fresh.closed = mark->closed;
+		lane->fresh.chain = mark->chain;
+	}
+	if (mark->acked_at > 0 && mark->acked_at >= Max(lane->mark.acked_at, lane->fresh.acked_at))
+	{
+		lane->fresh.acked_at = mark->acked_at;
+		lane->fresh.acks.len = mark->acks.len;
 		memcpy(lane->fresh_acks, mark->acks.entries, sizeof(RepVersion) * mark->acks.len);
-	lane->fresh.acks.entries = lane->fresh_acks;
-	lane->fresh.acks.cap = REP_MAX_VECTOR;
-	lane->has_fresh = true;
+	}
 }
 
 void
@@ -147,7 +166,8 @@ lane_persist_idle(void)
 {
 	TimestampTz now = wall_timer();
 	int n = (int) pg_atomic_read_u32(&node->nstreams);
-	bool began = false;
+	List *moved = NIL;
+	ListCell *lc;
 	int s;
 
 	for (s = 0; s < n; s++)
@@ -157,20 +177,20 @@ lane_persist_idle(void)
 		if (s == node->own_slot || lane->applied == lane->persisted ||
 			!TimestampDifferenceExceeds(lane->persisted_at, now, PERSIST_MS))
 			continue;
-		if (!began)
-		{
-			StartTransactionCommand();
-			PushActiveSnapshot(GetTransactionSnapshot());
-			began = true;
-		}
-		lane_persist(s);
+		moved = lappend_int(moved, s);
 	}
-	if (began)
-	{
-		PopActiveSnapshot();
-		CommitTransactionCommand();
-		shmem_max_u64(&node->last_commit_lsn, XactLastCommitEnd);
-	}
+	if (moved == NIL)
+		return;
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	foreach (lc, moved)
+		lane_persist(lfirst_int(lc));
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	shmem_max_u64(&node->last_commit_lsn, XactLastCommitEnd);
+	foreach (lc, moved)
+		lane_noted(lfirst_int(lc));
+	list_free(moved);
 }
 
 /* Up to the row's position the writer has said what the row says. */
@@ -213,7 +233,8 @@ lane_load(void)
 		lanes[s].chain = rows[i].chain;
 		lanes[s].chain_known = rows[i].chain != 0 || rows[i].applied == 0;
 		load_mark(&lanes[s], &rows[i]);
-		lanes[s].persisted = lanes[s].applied;
+		/* nobody notes our own ended streams: they stand where they ended */
+		lanes[s].persisted = (int32) rows[i].stream.node == node->node_id ? lanes[s].applied : rows[i].applied;
 		lanes[s].marked = list_member_int(marked, rows[i].id);
 		last = store_last_position(rows[i].id, GetActiveSnapshot());
 		if (last > lanes[s].applied)

@@ -22,7 +22,7 @@ typedef struct Lane
 	uint64 chain;
 	bool chain_known;
 	uint64 copied_upto; /* positions up to here may be in a copied log */
-	RepMark mark; /* newest applied; acks point into acks[] */
+	RepMark mark; /* newest applied, of each part; acks point into acks[] */
 	RepVersion acks[REP_MAX_VECTOR];
 	uint64 last_position; /* of the open group's last transaction, 0: none */
 	bool touched; /* by the open group */
@@ -32,8 +32,8 @@ typedef struct Lane
 	uint64 chain_before;
 	bool chain_known_before;
 
-	/* the newest mark the open group has passed: believed, and written down,
-	 * only with all that it speaks of */
+	/* the same with what the open group has passed: believed, and written
+	 * down, only with all that it speaks of; without acks where those of `mark` stand */
 	bool has_fresh;
 	RepMark fresh;
 	RepVersion fresh_acks[REP_MAX_VECTOR];
@@ -69,6 +69,8 @@ extern void lane_show_blocked(int s, uint64 at, RepStreamId waits_for, uint64 up
 extern void lane_show_free(int s);
 /* Writes the lane's position down, in the caller's transaction. */
 extern void lane_persist(int s);
+/* That is committed: the position and the word of then may be passed on. */
+extern void lane_noted(int s);
 /* Writes down positions that only heartbeats have moved. */
 extern void lane_persist_idle(void);
 extern bool lane_any_stalled(void);

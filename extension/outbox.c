@@ -328,7 +328,7 @@ recall_chain(NodeShared *node, OutboxCursor *c, Snapshot snapshot)
 
 void
 outbox_next(NodeShared *node, int slot, OutboxCursor *c, uint64 upto, HTAB *known,
-			RepMark *mark, bool own, Snapshot snapshot, StringInfo out)
+			const RepMark *mark, bool own, Snapshot snapshot, StringInfo out)
 {
 	static RepVersion dep_entries[REP_MAX_VECTOR];
 	RepInterval head = {.stream = node->streams[slot].id, .from = c->sent, .to = upto};
@@ -340,6 +340,9 @@ outbox_next(NodeShared *node, int slot, OutboxCursor *c, uint64 upto, HTAB *know
 	StoreLogRow row;
 	RepWriter w;
 
+	/* a frame that ends where the writer has told its hash, for the peer to compare */
+	if (!own && mark->chain != 0 && mark->closed > c->sent && mark->closed < upto)
+		head.to = upto = mark->closed;
 	if (own && !c->chain_known && !c->chain_given_up && c->chunks_of == 0 && c->chunks_done <= c->sent)
 		recall_chain(node, c, snapshot);
 	if (c->chunks_of != 0 && chunks_frame(node, slot, c, known, snapshot, out))
@@ -399,11 +402,13 @@ outbox_next(NodeShared *node, int slot, OutboxCursor *c, uint64 upto, HTAB *know
 		head.mark.chain = c->chain_known ? c->chain : 0;
 		if (c->chain_known)
 			remember_chain(head.to, c->chain);
-		if (mark->acked_at > head.to)
-		{
-			head.mark.acked_at = 0;
-			head.mark.acks.len = 0;
-		}
+	}
+	else if (mark->closed != head.to)
+		head.mark.closed = head.mark.chain = 0;
+	if (mark->acked_at > head.to)
+	{
+		head.mark.acked_at = 0;
+		head.mark.acks.len = 0;
 	}
 	head.ndescriptors = (uint32) list_length(unknown);
 	enlargeStringInfo(&heads, HEAD_BYTES);

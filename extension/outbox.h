@@ -64,11 +64,12 @@ extern bool outbox_has_room(const OutboxCursor *c);
  * Writes the next frame of stream `slot` for a peer at cursor c into `out`,
  * with transactions up to `upto`, and moves the cursor. `known` holds the
  * descriptor hashes this connection has seen and gets what is added. mark is
- * filled in but for closed and chain when it is our own stream (own), else
- * sent as it is. `snapshot` must have been taken after `upto` was closed.
+ * the writer's word, filled in but for closed and chain when it is our own
+ * stream (own). Each part of it goes only with a frame that reaches what it
+ * speaks of. `snapshot` must have been taken after `upto` was closed.
  */
 extern void outbox_next(NodeShared *node, int slot, OutboxCursor *c, uint64 upto,
-						HTAB *known, RepMark *mark, bool own, Snapshot snapshot,
+						HTAB *known, const RepMark *mark, bool own, Snapshot snapshot,
 						StringInfo out);
 
 #endif

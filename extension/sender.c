@@ -357,7 +357,30 @@ begin_grace(const RepVector *v)
 	(void) rep_ack_grace_begin(&grace, v, busy, still, n);
 }
 
-/* Moves the acknowledgement of our own stream on, if it is time. */
+/* v names a transaction of somebody that our last acknowledgement does not. */
+static bool
+acks_news(const RepVector *v)
+{
+	int s;
+
+	for (s = 0; s < (int) pg_atomic_read_u32(&node->nstreams); s++)
+	{
+		RepStreamId id = node->streams[s].id;
+		uint64 last = pg_atomic_read_u64(&node->streams[s].started);
+
+		if (s != node->own_slot && id.node != 0 && last > rep_vector_get(&own_mark.acks, id) &&
+			rep_vector_get(v, id) >= last)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Moves the acknowledgement of our own stream on, if it is time. One with news
+ * stands at a position that nobody has yet: by that a relay sees that it has
+ * something for whoever we do not reach. What only heartbeats have moved is no
+ * news, or two idle nodes would answer each other for ever.
+ */
 static void
 move_acks(void)
 {
@@ -369,6 +392,8 @@ move_acks(void)
 	{
 		if (!grace_is_over())
 			return;
+		if (acks_news(&grace.acks))
+			clock_observe(node, pg_atomic_read_u64(&node->last_closed) + 1);
 		rep_ack_grace_finish(&grace, clock_read(node));
 		own_mark.acked_at = grace.g;
 		memcpy(own_acks, grace.acks.entries, grace.acks.len * sizeof(RepVersion));
@@ -423,13 +448,14 @@ is_ours_to_send(Peer *peer, int s, uint64 upto, TimestampTz now)
 	return TimestampDifferenceExceeds(c->moved_at, now, guc_relay_delay);
 }
 
-/* Sends what fits of stream s up to `upto`; with `beat` at least one frame. */
+/*
+ * Sends what fits of stream s up to `upto`, with its writer's word; with `beat`
+ * at least one frame.
+ */
 static void
-ship_stream(Peer *peer, int s, uint64 upto, bool beat, Snapshot snapshot)
+ship_stream(Peer *peer, int s, uint64 upto, const RepMark *word, bool beat, Snapshot snapshot)
 {
-	static RepVersion relay_acks[REP_MAX_VECTOR];
 	OutboxCursor *c = &peer->cursors[s];
-	RepMark relayed = {.acks = {relay_acks, 0, REP_MAX_VECTOR}};
 	MemoryContext old = MemoryContextSwitchTo(frame_context);
 	TimestampTz now = wall_timer();
 	bool own = s == node->own_slot;
@@ -444,7 +470,7 @@ ship_stream(Peer *peer, int s, uint64 upto, bool beat, Snapshot snapshot)
 		initStringInfo(&frame);
 		/* invariant 3: without room an empty interval, for the answer to it */
 		outbox_next(node, s, c, outbox_has_room(c) ? upto : c->sent, peer->known,
-					own ? &own_mark : &relayed, own, snapshot, &frame);
+					word, own, snapshot, &frame);
 		ship(peer, s, &frame);
 		beat = false;
 		MemoryContextReset(frame_context);
@@ -464,11 +490,43 @@ ship_stream(Peer *peer, int s, uint64 upto, bool beat, Snapshot snapshot)
 	MemoryContextSwitchTo(old);
 }
 
+/*
+ * What another node has said last of its stream s, as far as it is noted here:
+ * passed on as it is, so that acknowledgements and hashes reach those whom
+ * their writer does not. *rows is read once a pass, in its memory.
+ */
+static RepMark
+word_of_other(int s, StreamRow **rows, int *nrows)
+{
+	int i;
+
+	if (*rows == NULL)
+		*nrows = streams_read(rows);
+	for (i = 0; i < *nrows; i++)
+		if ((*rows)[i].id == node->streams[s].local_id)
+			return streams_word(&(*rows)[i]);
+	return (RepMark){0};
+}
+
 static bool
 heartbeat_due(Peer *peer, TimestampTz now)
 {
 	return peer_link_can_send(&peer->link) && peer->link.inflight == 0 &&
 		TimestampDifferenceExceeds(peer->last_sent, now, guc_heartbeat_interval);
+}
+
+/*
+ * Up to where stream s can be sent from here. Of another node's what is noted,
+ * with the word that belongs to it; our own ended ones have no writer to note.
+ */
+static uint64
+ours_upto(int s)
+{
+	if (s == node->own_slot)
+		return clock_closed(node);
+	if (node->streams[s].id.node == node->own.node)
+		return pg_atomic_read_u64(&node->streams[s].applied);
+	return pg_atomic_read_u64(&node->streams[s].noted);
 }
 
 /* One look at every link that is up: sends what there is to send. */
@@ -479,13 +537,14 @@ ship_all(void)
 	TimestampTz now = wall_timer();
 	XLogRecPtr upto;
 	Snapshot snapshot;
+	StreamRow *rows = NULL;
+	int nrows = 0;
 	bool any = false;
 	int n = (int) pg_atomic_read_u32(&node->nstreams);
 	int i;
 
 	for (i = 0; i < n; i++)
-		have[i] = i == node->own_slot ? clock_closed(node)
-									  : pg_atomic_read_u64(&node->streams[i].applied);
+		have[i] = ours_upto(i);
 	for (i = 0; i < npeers && !any; i++)
 	{
 		int s;
@@ -519,10 +578,14 @@ ship_all(void)
 			if (s == node->own_slot)
 			{
 				if (peer->cursor_set[s])
-					ship_stream(peer, s, have[s], heartbeat_due(peer, now), snapshot);
+					ship_stream(peer, s, have[s], &own_mark, heartbeat_due(peer, now), snapshot);
 			}
 			else if (is_ours_to_send(peer, s, have[s], now))
-				ship_stream(peer, s, have[s], false, snapshot);
+			{
+				RepMark word = word_of_other(s, &rows, &nrows);
+
+				ship_stream(peer, s, have[s], &word, false, snapshot);
+			}
 		}
 	}
 	MemoryContextSwitchTo(TopMemoryContext);

@@ -359,6 +359,7 @@ fill_slot(StreamSlot *slot, RepStreamId id, int32 local_id, uint64 applied)
 	pg_atomic_write_u64(&slot->started, applied);
 	pg_atomic_write_u64(&slot->named, 0);
 	pg_atomic_write_u64(&slot->applied, applied);
+	pg_atomic_write_u64(&slot->noted, applied);
 	pg_atomic_write_u64(&slot->taken, applied);
 	pg_atomic_write_u64(&slot->seen, applied);
 	pg_atomic_write_u64(&slot->stable, 0);

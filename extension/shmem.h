@@ -98,6 +98,7 @@ typedef struct StreamSlot
 	pg_atomic_uint64 started;
 	pg_atomic_uint64 named;
 	pg_atomic_uint64 applied; /* visible here; releases waiters */
+	pg_atomic_uint64 noted; /* applied, as causaldb.stream has it; for relaying */
 	pg_atomic_uint64 taken; /* received and kept by the apply worker */
 	pg_atomic_uint64 seen; /* largest position any frame has named */
 	pg_atomic_uint64 stable; /* applied durably by every member */

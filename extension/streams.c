@@ -129,6 +129,19 @@ streams_read(StreamRow **rows)
 	return n;
 }
 
+RepMark
+streams_word(const StreamRow *row)
+{
+	RepMark word = {.closed = row->closed, .chain = row->closed_chain};
+
+	if (row->has_acks)
+	{
+		word.acked_at = row->acked_at;
+		word.acks = row->acks;
+	}
+	return word;
+}
+
 void
 streams_update(const StreamRow *row)
 {

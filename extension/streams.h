@@ -17,6 +17,7 @@
 #include "vector.h"
 
 #include "shmem.h"
+#include "wire.h"
 
 #define RETIRED_SLOTS (STREAM_SLOTS / 4)
 
@@ -49,6 +50,8 @@ typedef struct StreamRow
 extern int32 streams_ensure(RepStreamId stream);
 /* Reads all rows into a palloc'd array, ordered by id; returns how many. */
 extern int streams_read(StreamRow **rows);
+/* The writer's newest word, as far as the row's `applied`. */
+extern RepMark streams_word(const StreamRow *row);
 /* Writes applied, chain, closed, closed_chain, acked_at, acks of the row. */
 extern void streams_update(const StreamRow *row);
 /*
