@@ -167,6 +167,21 @@ tagged_columns(Relation root)
 	return out;
 }
 
+static Bitmapset *
+strong_columns(Relation root)
+{
+	CatalogRelation *r = NULL;
+	Bitmapset *out = NULL;
+
+	/* without a key nothing is strong, and one that was lost is no error here */
+	if (tags_check_key(root) != NULL)
+		r = catalog_relation_build(root, CurrentMemoryContext);
+	for (int i = 0; r != NULL && i < r->ncolumns; i++)
+		if (r->rules[i] == REP_RULE_STRONG)
+			out = bms_add_member(out, r->attnums[i]);
+	return out;
+}
+
 static void
 look_at_tagged(Relation root)
 {
@@ -179,6 +194,7 @@ look_at_tagged(Relation root)
 		if (is_tagged(lfirst_oid(cell)))
 			refuse_by_oid(lfirst_oid(cell));
 	refuse(root, tags_check_table(root));
+	refuse(root, tags_check_mixed(root, strong_columns(root)));
 	foreach (cell, members)
 	{
 		Relation member = table_open(lfirst_oid(cell), NoLock);

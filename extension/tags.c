@@ -351,6 +351,7 @@ check_change(Relation rel, const TagChange *c, const char *change)
 			finding_raise(tags_strong_check(rel));
 		finding_raise(tags_check_columns(rel, columns_after(rel, c->columns),
 										 strong_after(rel, c)));
+		finding_raise(tags_check_mixed(rel, strong_after(rel, c)));
 	}
 	else if (strcmp(c->op, "set_merge") == 0 ||
 			 strcmp(c->op, "keep_merge") == 0)

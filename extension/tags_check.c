@@ -461,6 +461,112 @@ check_untagged_columns(Checked *c, Relation rel, const Bitmapset *travels)
 	}
 }
 
+/* The expression that the generated column is computed by. */
+static const char *
+generated_by(Relation rel, AttrNumber attnum)
+{
+	TupleConstr *constr = RelationGetDescr(rel)->constr;
+
+	for (int i = 0; constr != NULL && i < constr->num_defval; i++)
+		if (constr->defval[i].adnum == attnum)
+			return constr->defval[i].adbin;
+	return NULL;
+}
+
+/* Columns that the expression reads; for generated ones, those they read. */
+static Bitmapset *
+columns_read(Relation rel, const char *expression)
+{
+	TupleDesc desc = RelationGetDescr(rel);
+	Bitmapset *offset = NULL;
+	Bitmapset *out = NULL;
+	bool whole_row;
+
+	pull_varattnos(stringToNode(expression), 1, &offset);
+	whole_row =
+		bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, offset);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (att->attisdropped ||
+			!(whole_row ||
+			  bms_is_member(att->attnum - FirstLowInvalidHeapAttributeNumber,
+							offset)))
+			continue;
+		if (att->attgenerated != '\0')
+			out = bms_add_members(
+				out, columns_read(rel, generated_by(rel, att->attnum)));
+		else
+			out = bms_add_member(out, att->attnum);
+	}
+	return out;
+}
+
+/*
+ * What is computed from strong and other columns together may fail on a node
+ * where the others differ, and an entry of the strong log must fail nowhere.
+ */
+static void
+check_mixed(Checked *c, Relation rel, const char *expression,
+			const Bitmapset *strong, const Bitmapset *key, char *says,
+			char *hint)
+{
+	Bitmapset *columns = columns_read(rel, expression);
+	Bitmapset *of_strong =
+		bms_difference(bms_intersect(columns, strong), key);
+	Bitmapset *others = bms_difference(columns, bms_union(strong, key));
+
+	if (bms_is_empty(of_strong) || bms_is_empty(others))
+		return;
+	REFUSE(c, "constraint", cannot(rel, says),
+		   psprintf("Column \"%s\" is strong and column \"%s\" is not: a "
+					"write that is in the strong log could fail on a node "
+					"where the latter has another value.",
+					get_attname(RelationGetRelid(rel),
+								(AttrNumber) bms_next_member(of_strong, -1),
+								false),
+					get_attname(RelationGetRelid(rel),
+								(AttrNumber) bms_next_member(others, -1),
+								false)),
+		   hint);
+}
+
+static void
+check_mixtures(Checked *c, Relation rel, const Bitmapset *strong,
+			   const Bitmapset *key)
+{
+	TupleConstr *constr = RelationGetDescr(rel)->constr;
+
+	if (constr == NULL)
+		return;
+	for (int i = 0; i < constr->num_check; i++)
+		check_mixed(c, rel, constr->check[i].ccbin, strong, key,
+					psprintf("check constraint \"%s\" reads strong columns "
+							 "and others",
+							 constr->check[i].ccname),
+					psprintf("Make all of them strong, or type: ALTER TABLE %s "
+							 "DROP CONSTRAINT %s;",
+							 qualified_name(rel),
+							 quote_identifier(constr->check[i].ccname)));
+	for (int i = 0; i < constr->num_defval; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel),
+											  constr->defval[i].adnum - 1);
+
+		if (att->attgenerated == '\0')
+			continue;
+		check_mixed(c, rel, constr->defval[i].adbin, strong, key,
+					psprintf("generated column \"%s\" reads strong columns "
+							 "and others",
+							 NameStr(att->attname)),
+					psprintf("Make all of them strong, or type: ALTER TABLE %s "
+							 "ALTER COLUMN %s DROP EXPRESSION;",
+							 qualified_name(rel),
+							 quote_identifier(NameStr(att->attname))));
+	}
+}
+
 /* The root's columns as the member numbers them. */
 static Bitmapset *
 member_columns(Relation member, Relation root, const Bitmapset *columns)
@@ -492,6 +598,26 @@ tags_check_columns(Relation rel, const Bitmapset *tagged,
 		check_unique_indexes(&c, member, here, key_here,
 							 member_columns(member, rel, strong));
 		check_untagged_columns(&c, member, bms_union(here, key_here));
+		table_close(member, AccessShareLock);
+	}
+	return c.found;
+}
+
+List *
+tags_check_mixed(Relation rel, const Bitmapset *strong)
+{
+	Checked c = { .root = rel };
+	Bitmapset *key = tags_check_key(rel);
+	List *members =
+		bms_is_empty(strong) ? NIL : tree_members(rel, AccessShareLock);
+	ListCell *cell;
+
+	foreach (cell, members)
+	{
+		Relation member = table_open(lfirst_oid(cell), AccessShareLock);
+
+		check_mixtures(&c, member, member_columns(member, rel, strong),
+					   member_columns(member, rel, key));
 		table_close(member, AccessShareLock);
 	}
 	return c.found;

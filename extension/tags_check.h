@@ -26,6 +26,8 @@ extern List *tags_check_table(Relation rel);
  */
 extern List *tags_check_columns(Relation rel, const Bitmapset *tagged,
 								const Bitmapset *strong);
+/* Is anything computed from these strong columns and from others together? */
+extern List *tags_check_mixed(Relation rel, const Bitmapset *strong);
 /* NOTICEs and WARNINGs for who tags it. */
 extern List *tags_check_advice(Relation rel);
 /* May the column merge by the rule? */

@@ -15,15 +15,39 @@
 #include "errors.h"
 #include "finding.h"
 #include "identity.h"
+#include "local.h"
 #include "shmem.h"
 #include "tags_check.h"
 #include "tags_strong.h"
+
+/* Of two voters both are needed. */
+static void
+advise_on_voters(List **all)
+{
+	RemoteRows *rows = local_query("SELECT pg_catalog.count(*) = 2 FROM causaldb.node "
+								   "WHERE state <> 'dropped'",
+								   0, NULL);
+
+	if (strcmp(REMOTE_VALUE(rows, 0, 0), "t") != 0)
+		return;
+	finding_add(all, WARNING, 0, "cluster",
+				"the cluster has two nodes, and strong columns need both",
+				"What is strong needs a majority: while one of the two is "
+				"down, strong columns are not written, and read only without "
+				"that guarantee.",
+				"Let a third node join; type there: SELECT "
+				"causaldb.join_cluster(name, connection string, connection "
+				"string of this node);");
+}
 
 static void
 check_cluster(List **all)
 {
 	if (shmem_available() && identity_read().node != 0)
+	{
+		advise_on_voters(all);
 		return;
+	}
 	finding_add(all, ERROR, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
 				"cluster", "strong columns need a cluster",
 				"Their writes are ordered by a leader that its nodes elect.",

@@ -103,6 +103,51 @@ SELECT causaldb.alter_node('n9', :'dsn');
 \echo :SQLSTATE
 SELECT causaldb.alter_node('n1', :'dsn' || ' connect_timeout=5');
 SELECT dsn = :'dsn' || ' connect_timeout=5' AS altered FROM causaldb.nodes;
+-- what strong columns do not go with; each hint is typed, and the next thing is said
+SET client_min_messages = error;
+CREATE TABLE seat (id int PRIMARY KEY, status text, code text, note text, was text DEFAULT '',
+	label text GENERATED ALWAYS AS (code || status) STORED, title text GENERATED ALWAYS AS (status || note) STORED,
+	CHECK (id > 0 AND status <> code), CONSTRAINT mixed CHECK (status <> was), CONSTRAINT by_way CHECK (title <> code));
+CREATE UNIQUE INDEX seat_partial ON seat (code) WHERE note IS NULL;
+CREATE UNIQUE INDEX seat_expression ON seat ((code || note));
+SELECT causaldb.set_consistency('seat', 'strong', '{status,code}');
+\echo :SQLSTATE
+DROP INDEX public.seat_partial;
+SELECT causaldb.set_consistency('seat', 'strong', '{status,code}');
+\echo :SQLSTATE
+DROP INDEX public.seat_expression;
+SELECT causaldb.set_consistency('seat', 'strong', '{status,code}');
+\echo :SQLSTATE
+ALTER TABLE public.seat DROP CONSTRAINT by_way;
+SELECT causaldb.set_consistency('seat', 'strong', '{status,code}');
+\echo :SQLSTATE
+ALTER TABLE public.seat DROP CONSTRAINT mixed;
+SELECT causaldb.set_consistency('seat', 'strong', '{status,code}');
+\echo :SQLSTATE
+ALTER TABLE public.seat ALTER COLUMN title DROP EXPRESSION;
+SELECT causaldb.set_consistency('seat', 'strong', '{status,code}');
+SELECT column_name, level FROM causaldb.tags WHERE relation = 'seat'::regclass ORDER BY 1;
+SELECT causaldb.set_merge('seat', 'status', 'last_write');
+\echo :SQLSTATE
+-- nor later on
+ALTER TABLE seat ADD CONSTRAINT mixed CHECK (status <> was);
+\echo :SQLSTATE
+ALTER TABLE seat ADD CONSTRAINT not_mixed CHECK (status <> code || 'x'), ADD CONSTRAINT of_others CHECK (note <> was);
+SELECT causaldb.unset_consistency('public.seat');
+ALTER TABLE seat ADD CONSTRAINT mixed CHECK (status <> was);
+-- and what is strong has a key of one's own types
+CREATE TABLE keyless (a int);
+SELECT causaldb.set_consistency('keyless', 'strong');
+\echo :SQLSTATE
+ALTER TABLE public.keyless ADD PRIMARY KEY (a);
+SELECT causaldb.set_consistency('keyless', 'strong');
+CREATE TYPE colour AS ENUM ('red');
+CREATE TABLE coloured (colour colour PRIMARY KEY);
+SELECT causaldb.set_consistency('coloured', 'strong');
+\echo :SQLSTATE
+ALTER TABLE public.coloured ALTER COLUMN colour TYPE text;
+SELECT causaldb.set_consistency('coloured', 'strong');
+RESET client_min_messages;
 -- no rights: state is for everybody, connection strings are not
 CREATE ROLE regress_cluster_user;
 SET ROLE regress_cluster_user;

@@ -125,12 +125,20 @@ SELECT causaldb.alter_node('n2', :'two' || ' connect_timeout=9');
 \c join_one
 SELECT name, dsn LIKE '%connect_timeout=9' AS altered FROM causaldb.nodes;
 SELECT column_name, rule FROM causaldb.tags WHERE relation = 'late'::regclass;
+-- strong columns of two nodes: the hint is carried out below
+CREATE TABLE ballot (id int PRIMARY KEY);
+\c join_two
+CREATE TABLE ballot (id int PRIMARY KEY);
+SELECT causaldb.set_consistency('ballot', 'strong');
+INSERT INTO ballot VALUES (1);
+\c join_one
 -- rows of tagged tables only, by way of a node that orders nothing
 \c join_three
 CREATE EXTENSION causaldb;
 CREATE TABLE item (id int PRIMARY KEY, note text, at timestamptz, later interval, n int GENERATED ALWAYS AS (id * 2) STORED);
 CREATE TABLE "A b" ("C ""d" int PRIMARY KEY, v int, local_only int DEFAULT 7);
 CREATE TABLE late (id int PRIMARY KEY, v int);
+CREATE TABLE ballot (id int PRIMARY KEY);
 INSERT INTO late VALUES (1, 1);
 SELECT causaldb.join_cluster('n3', :'three', :'two');
 \echo :SQLSTATE
@@ -141,6 +149,8 @@ SELECT count(*) FROM item;
 TABLE "A b";
 SELECT name, state FROM causaldb.peers;
 SELECT state, count(*) FROM causaldb.nodes GROUP BY 1;
+TABLE ballot;
+SELECT causaldb.set_consistency('ballot', 'strong');
 \c :first
 DROP DATABASE join_one;
 DROP DATABASE join_two;
