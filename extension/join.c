@@ -6,10 +6,12 @@
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "commands/dbcommands.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -185,6 +187,44 @@ check_source_database(Joiner *join)
 }
 
 /*
+ * Where these differ most databases get along; who joins hears of it. Nothing
+ * that merging decides depends on them.
+ */
+static void
+warn_of_locale(Joiner *join)
+{
+	static const char *const ASK =
+		"SELECT pg_catalog.current_setting('lc_monetary'),"
+		" d.datcollate || ' (' || d.datlocprovider::pg_catalog.text || coalesce("
+		" ' ' || pg_catalog.pg_database_collation_actual_version(d.oid), '') || ')'"
+		" FROM pg_catalog.pg_database d"
+		" WHERE d.datname = pg_catalog.current_database()";
+	RemoteRows *there = remote_query(join->source, ASK, 0, NULL);
+	RemoteRows *here = local_query(ASK, 0, NULL);
+	const char *money = REMOTE_VALUE(there, 0, 0);
+	const char *order = REMOTE_VALUE(there, 0, 1);
+
+	if (strcmp(money, REMOTE_VALUE(here, 0, 0)) != 0)
+		ereport(
+			WARNING,
+			(errmsg("lc_monetary is not the same here as on node %s",
+					join->source_node),
+			 errdetail("Values of type money travel in the smallest unit of that locale: it is %s there and %s here.",
+					   money, REMOTE_VALUE(here, 0, 0)),
+			 errhint("Before money is written, type here: ALTER DATABASE %s SET lc_monetary = %s;",
+					 quote_identifier(get_database_name(MyDatabaseId)),
+					 quote_literal_cstr(money))));
+	if (strcmp(order, REMOTE_VALUE(here, 0, 1)) != 0)
+		ereport(
+			WARNING,
+			(errmsg("text is sorted otherwise here than on node %s",
+					join->source_node),
+			 errdetail("The default collation, its provider and version are %s there and %s here.",
+					   order, REMOTE_VALUE(here, 0, 1)),
+			 errhint("A constraint or partition bound that compares text may take a value on one node and not on the other: where there are such, use servers with the same locales.")));
+}
+
+/*
  * A clock that is wrong must not come into the cluster: what it stamps cannot
  * be taken back.
  */
@@ -252,6 +292,7 @@ ask_source(Joiner *join)
 	join->coordinator_dsn.by_superuser =
 		join->via.by_superuser && REMOTE_VALUE(rows, 0, 4)[0] == 't';
 	check_clock(join);
+	warn_of_locale(join);
 }
 
 /* ------------------------------------------------------------ tables */

@@ -9,7 +9,7 @@ SELECT current_database() AS first
 \gset
 CREATE DATABASE join_one ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0;
 CREATE DATABASE join_two ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0;
-CREATE DATABASE join_three ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0;
+CREATE DATABASE join_three ENCODING 'UTF8' LOCALE 'C.UTF-8' TEMPLATE template0;
 CREATE DATABASE join_latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0;
 \c join_one
 CREATE EXTENSION causaldb;
@@ -140,9 +140,13 @@ CREATE TABLE "A b" ("C ""d" int PRIMARY KEY, v int, local_only int DEFAULT 7);
 CREATE TABLE late (id int PRIMARY KEY, v int);
 CREATE TABLE ballot (id int PRIMARY KEY);
 INSERT INTO late VALUES (1, 1);
+ALTER DATABASE join_three SET lc_monetary = 'C.UTF-8';
+\c join_three
 SELECT causaldb.join_cluster('n3', :'three', :'two');
 \echo :SQLSTATE
 TRUNCATE late;
+ALTER DATABASE join_three SET lc_monetary = 'C';
+\c join_three
 SELECT causaldb.join_cluster('n3', :'three', :'two');
 SELECT causaldb.wait_until_ready();
 SELECT count(*) FROM item;
