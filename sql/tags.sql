@@ -195,6 +195,16 @@ RESET ROLE;
 -- a table that goes takes its tag along; so does the extension
 SET client_min_messages = warning;
 DROP TABLE t CASCADE;
+CREATE TABLE of_other (id int PRIMARY KEY);
+SELECT causaldb.set_consistency('of_other', 'eventual');
+INSERT INTO of_other VALUES (1);
+ALTER TABLE of_other OWNER TO regress_causaldb_other;
+REASSIGN OWNED BY regress_causaldb_other TO regress_causaldb_owner;
+INSERT INTO of_other VALUES (2);
+SELECT key, operation FROM causaldb.history WHERE relation ~ 'of_other' ORDER BY 1;
+ALTER TABLE of_other OWNER TO regress_causaldb_other;
+DROP OWNED BY regress_causaldb_other;
+SELECT to_regclass('of_other');
 SELECT count(*) FROM causaldb.tag WHERE relid NOT IN (SELECT oid FROM pg_class);
 DROP EXTENSION causaldb;
 INSERT INTO owned VALUES (2, 2);
