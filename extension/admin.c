@@ -400,7 +400,12 @@ carry_tag(Identity id, const char *change)
 	rows = remote_query(remote, "SELECT causaldb.token()", 0, NULL);
 	remote_close(remote);
 	if (rows->nrows != 1)
-		elog(ERROR, "the node that orders tags gave no token");
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_PROTOCOL_VIOLATION),
+			 errmsg("the node that orders tags gave no token"),
+			 errdetail("It may have set the tag: SELECT * FROM causaldb.tags; there shows it."),
+			 errhint("See that both nodes have the same version of causaldb, then type it again.")));
 	if (!token_wait(node, REMOTE_VALUE(rows, 0, 0), TAG_TIMEOUT_MS, &lag))
 		ereport(
 			ERROR,

@@ -173,7 +173,14 @@ consensus_engine_start(NodeShared *n)
 		elog(ERROR, "causaldb: the strong engine refuses its options");
 	rep_raft_restore_state(raft, state.term, state.vote);
 	if (!rep_raft_restore_base(raft, &state.base))
-		elog(ERROR, "causaldb: the strong engine refuses its base");
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("the base in causaldb.strong_state has members that "
+						"cannot be"),
+				 errdetail("It says where this node's strong log begins, and "
+						   "who votes there."),
+				 errhint("This node's strong log is damaged: remove the node "
+						 "and let it join again.")));
 	consensus_store_restore(raft, state.base.index);
 
 	last_write = last_write_in_tables();

@@ -69,6 +69,33 @@ append_condition(StringInfo sql, Relation rel, const TupleKey *key)
 	}
 }
 
+/* No UPDATE came of ours: another rule than INSTEAD does not do that. */
+static void
+pg_attribute_noreturn() refuse_rule(Relation rel)
+{
+	Oid types[1] = { OIDOID };
+	Datum values[1] = { ObjectIdGetDatum(RelationGetRelid(rel)) };
+	char *name = "";
+
+	if (SPI_execute_with_args("SELECT rulename FROM pg_catalog.pg_rewrite "
+							  "WHERE ev_class OPERATOR(pg_catalog.=) $1 AND "
+							  "ev_type OPERATOR(pg_catalog.=) '2' AND "
+							  "is_instead ORDER BY 1",
+							  1, types, values, NULL, true, 1) ==
+			SPI_OK_SELECT &&
+		SPI_processed == 1)
+		name = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("rule \"%s\" does something else instead of the UPDATE "
+					"that sets a counter of table \"%s\"",
+					name, RelationGetRelationName(rel)),
+			 errdetail("Nothing was set."),
+			 errhint("Type: ALTER TABLE %s DISABLE RULE %s;",
+					 catalog_qualified_name(RelationGetRelid(rel)),
+					 quote_identifier(name))));
+}
+
 static void
 run_update(Relation rel, const CatalogRelation *r, AttrNumber attnum,
 		   Datum *values)
@@ -94,7 +121,7 @@ run_update(Relation rel, const CatalogRelation *r, AttrNumber attnum,
 	result = SPI_execute_with_args(sql.data, r->key.ncolumns + 1, types, values,
 								   NULL, false, 0);
 	if (result != SPI_OK_UPDATE)
-		elog(ERROR, "SPI_execute failed: %s", SPI_result_code_string(result));
+		refuse_rule(rel);
 	if (SPI_processed == 0)
 		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
 						errmsg("table \"%s\" has no row with this key",

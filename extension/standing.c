@@ -42,8 +42,12 @@ standing_version(Relation rel, TupleTableSlot *slot, HeapTuple tup, bool *fresh)
 			slot = table_slot_create(rel, NULL);
 		*fresh = true;
 		if (!table_tuple_fetch_row_version(rel, &next, SnapshotAny, slot))
-			elog(ERROR, "a row of table \"%s\" lost its last version",
-				 RelationGetRelationName(rel));
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("a row of table \"%s\" has lost its last version",
+							RelationGetRelationName(rel)),
+					 errdetail("A trigger of this transaction has written it, and it cannot be read."),
+					 errhint("Check the data folder for damage.")));
 		tup = ExecFetchSlotHeapTuple(slot, false, &should_free);
 	}
 	if (!standing_superseded(tup))

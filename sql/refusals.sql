@@ -150,6 +150,9 @@ SELECT FROM causaldb.set_consistency('few', 'eventual');
 INSERT INTO few VALUES (1, 1, 1);
 CALL refused($$SELECT causaldb.set_row_policy('few', 'nobody_wins')$$, 'SELECT');
 CALL refused($$SELECT causaldb.counter_set('few', '{"id": 1}', 'a', 5)$$);
+CREATE RULE instead AS ON UPDATE TO few DO INSTEAD NOTHING;
+CALL refused($$SELECT causaldb.counter_set('few', '{"id": 1}', 'a', 6)$$);
+DROP RULE instead ON few;
 CALL refused($$SELECT causaldb.set_consistency('few', 'weak')$$);
 CALL refused($$SELECT causaldb.set_consistency('few', 'eventual', '{}')$$, 'SELECT');
 
