@@ -713,19 +713,23 @@ static void
 advise_on_key_default(Checked *c, AttrNumber attnum)
 {
 	Relation rel = c->root;
-	char *name =
-		NameStr(TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attname);
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
+	char *name = NameStr(att->attname);
+	char *widen = "";
 
 	if (!calls_nextval(build_column_default(rel, attnum), NULL))
 		return;
+	if (att->atttypid != INT8OID)
+		widen = psprintf("ALTER TABLE %s ALTER COLUMN %s TYPE bigint; ",
+						 qualified_name(rel), quote_identifier(name));
 	finding_add(&c->found, WARNING, 0, "sequence",
 				psprintf("the key of table \"%s\" comes from a sequence",
 						 RelationGetRelationName(rel)),
 				"Every node counts for itself, so two nodes can give one key "
 				"to two rows, which then merge into one.",
-				psprintf("Type on every node: SELECT causaldb.use_node_ids(%s, "
-						 "%s);",
-						 quote_literal_cstr(qualified_name(rel)),
+				psprintf("Type on every node: %sSELECT "
+						 "causaldb.use_node_ids(%s, %s);",
+						 widen, quote_literal_cstr(qualified_name(rel)),
 						 quote_literal_cstr(name)));
 }
 

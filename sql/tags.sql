@@ -154,6 +154,14 @@ SELECT causaldb.set_consistency('ser', 'eventual');
 
 CREATE TABLE ck (id int PRIMARY KEY, low int CHECK (low > 0), high int, CHECK (low < high), CHECK (id < high));
 SELECT causaldb.set_consistency('ck', 'eventual');
+-- what the hints say to type helps
+ALTER TABLE tags.ser ALTER COLUMN id TYPE bigint; SELECT causaldb.use_node_ids('tags.ser', 'id');
+ALTER TABLE tags.ck DROP CONSTRAINT ck_check;
+SELECT causaldb.unset_consistency('ser'), causaldb.unset_consistency('ck');
+SELECT causaldb.set_consistency('ser', 'eventual'), causaldb.set_consistency('ck', 'eventual');
+INSERT INTO ser DEFAULT VALUES;
+SELECT id > 4294967296 AS of_node FROM ser;
+DROP TABLE ser;
 
 -- who may
 CREATE ROLE regress_causaldb_owner;
