@@ -213,6 +213,7 @@ commit_group(void)
 		PopActiveSnapshot();
 		CommitTransactionCommand();
 		dead_end_group();
+		omission_end_group(node);
 		open_group = false;
 		shmem_max_u64(&node->last_commit_lsn, XactLastCommitEnd);
 		DEBUG_POINT("apply_after_commit");
@@ -291,6 +292,7 @@ recover(ErrorData *error)
 	unseen_rolled_back();
 	lane_fall_back();
 	dead_end_group();
+	omission_end_group(node);
 	forget_group();
 	limit = 1;
 	current = -1;

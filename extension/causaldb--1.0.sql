@@ -673,7 +673,7 @@ COMMENT ON FUNCTION causaldb.peer_status() IS 'shared state of the links to peer
 
 CREATE FUNCTION causaldb.stream_status(
 	OUT id int4, OUT node int4, OUT boot int8, OUT own bool,
-	OUT applied int8, OUT started int8, OUT taken int8, OUT seen int8, OUT stable int8, OUT closed int8,
+	OUT applied int8, OUT started int8, OUT taken int8, OUT seen int8, OUT everywhere int8, OUT stable int8, OUT closed int8,
 	OUT blocked_at int8, OUT waits_node int4, OUT waits_boot int8, OUT waits_upto int8, OUT waits_since timestamptz, OUT stalled bool)
 	RETURNS SETOF record
 	LANGUAGE C VOLATILE STRICT PARALLEL SAFE ROWS 16
@@ -781,6 +781,7 @@ CREATE VIEW causaldb.streams AS
 				pg_catalog.clock_timestamp() - s.waits_since)
 			ELSE interval '0' END AS lag,
 		CASE WHEN s.own THEN s.closed ELSE NULLIF(t.closed, 0) END AS closed,
+		NULLIF(s.everywhere, 0) AS everywhere,
 		NULLIF(s.stable, 0) AS stable,
 		CASE WHEN s.waits_node IS NOT NULL
 			THEN pg_catalog.format('%s up to %s', COALESCE(w.name::text, 'node ' || s.waits_node),
@@ -802,7 +803,8 @@ COMMENT ON COLUMN causaldb.streams.applied IS 'everything of the stream up to he
 COMMENT ON COLUMN causaldb.streams.seen IS 'the largest position that anything received has named';
 COMMENT ON COLUMN causaldb.streams.lag IS 'time between seen and applied, and at least for how long the stream waits';
 COMMENT ON COLUMN causaldb.streams.closed IS 'the writer''s word that nothing more comes at or below';
-COMMENT ON COLUMN causaldb.streams.stable IS 'applied durably by every member up to here';
+COMMENT ON COLUMN causaldb.streams.everywhere IS 'applied durably by every member up to here';
+COMMENT ON COLUMN causaldb.streams.stable IS 'everywhere up to here, and nothing that has not seen it can still come: with strong columns that takes some seconds';
 COMMENT ON COLUMN causaldb.streams.waiting_for IS 'what the next transaction of the stream must see applied here first';
 COMMENT ON COLUMN causaldb.streams.stalled IS 'the next transaction cannot be applied: see causaldb.stalled';
 COMMENT ON COLUMN causaldb.streams.pending_commits IS 'transactions of this node that are in their commit and hold closed back';

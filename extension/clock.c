@@ -592,23 +592,50 @@ clock_precommit(void)
 	return &stamp;
 }
 
+/*
+ * How much of the strong log may have been seen, entries that write nothing
+ * included: by these a horizon tells how old deps are (horizon.h).
+ */
+static uint64
+log_position(NodeShared *node, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		StreamSlot *s = &node->streams[i];
+
+		if (s->id.node == 0)
+			return Max(pg_atomic_read_u64(&s->applied),
+					   Max(pg_atomic_read_u64(&s->started), pg_atomic_read_u64(&s->named)));
+	}
+	return 0;
+}
+
 void
 clock_strong(NodeShared *node, RepStamp *strong, RepVector *deps)
 {
 	NodeState state = wait_open(node);
 	int n = (int) pg_atomic_read_u32(&node->nstreams);
 	uint64 own;
+	uint64 log;
 	int i;
 
 	if (state != NODE_OPEN)
 		refuse(node, state);
 	mark_reserve(node, rep_hlc_next(clock_read(node), wall_ms()));
+	log = log_position(node, n);
 	pg_memory_barrier();
 	deps->len = 0;
 	for (i = 0; i < n; i++)
 	{
-		uint64 seen = Max(pg_atomic_read_u64(&node->streams[i].started), pg_atomic_read_u64(&node->streams[i].named));
+		uint64 seen;
 
+		if (node->streams[i].id.node == 0)
+		{
+			if (log > 0)
+				(void) rep_vector_set(deps, node->streams[i].id, log);
+			continue;
+		}
+		seen = Max(pg_atomic_read_u64(&node->streams[i].started), pg_atomic_read_u64(&node->streams[i].named));
 		if (i == node->own_slot || seen == 0 || pg_atomic_read_u32(&node->streams[i].retired))
 			continue;
 		if (!rep_vector_set(deps, node->streams[i].id, seen))

@@ -36,6 +36,7 @@
 #include "consensus_peer.h"
 #include "debug_point.h"
 #include "guc.h"
+#include "horizon.h"
 #include "inbox.h"
 #include "step_aside.h"
 #include "streams.h"
@@ -46,6 +47,9 @@
 #define IDLE_HEARTBEAT_MS 300
 #define BUSY_HEARTBEAT_MS 100
 #define MEMBERS_MS 300
+/* between two horizons; transactions that take longer to reach the log may be
+ * refused */
+#define HORIZON_MS 1000
 #define MESSAGES_PER_ROUND 64
 
 static NodeShared *node;
@@ -159,6 +163,48 @@ tend_members(void)
 	rep_raft_status(consensus_engine(), &s);
 	if (s.established && s.config_index <= s.commit && next_change(&s, &ev))
 		consensus_engine_step(&ev, true);
+}
+
+/* One who has left the cluster may propose as long as the engine knows it. */
+static bool
+has_dropped(const RepRaftStatus *s)
+{
+	int n;
+	const ConsensusNode *nodes = consensus_peer_nodes(&n);
+
+	for (int i = 0; i < n; i++)
+		if (nodes[i].dropped && member_of(s, nodes[i].id) != NULL)
+			return true;
+	return false;
+}
+
+/* As leader puts into the log what all members have (horizon.h). */
+static void
+tend_horizon(void)
+{
+	static RepVersion entries[REP_MAX_VECTOR];
+	static TimestampTz last = 0;
+	TimestampTz now = wall_timer();
+	RepVector v = { entries, 0, REP_MAX_VECTOR };
+	RepRaftEvent ev = { .type = REP_EV_HORIZON };
+	RepVector newest;
+	RepRaftStatus s;
+
+	if (!horizon_counts(node) || !TimestampDifferenceExceeds(last, now, HORIZON_MS))
+		return;
+	last = now;
+	rep_raft_status(consensus_engine(), &s);
+	if (!s.established || has_dropped(&s))
+	{
+		horizon_forget();
+		return;
+	}
+	newest = rep_raft_horizon(consensus_engine(), s.last);
+	if (!horizon_next(node, s.term, s.last, &newest, &v))
+		return;
+	ev.held = v.entries;
+	ev.nheld = v.len;
+	consensus_engine_step(&ev, true);
 }
 
 static void
@@ -292,6 +338,7 @@ one_round(void)
 		consensus_engine_compact(BREAK("compact_all"));
 		consensus_engine_tend_install();
 		tend_members();
+		tend_horizon();
 		/* old proposals and given-up readers are looked for */
 		pg_atomic_write_u32(&strong->wanted, 1);
 	}
@@ -302,7 +349,7 @@ one_round(void)
 	/* appends of the whole round go out with this */
 	consensus_engine_step(&ev, false);
 	consensus_engine_settle();
-	consensus_desk_advance(consensus_engine_is_write);
+	consensus_desk_advance(consensus_engine_pass);
 	if (consensus_engine_leader_news())
 		consensus_desk_resubmit();
 	if (tick)

@@ -378,12 +378,12 @@ consensus_desk_verdict(const RepRaftAction *a, uint32 winner)
 }
 
 void
-consensus_desk_advance(bool (*is_write)(uint64 index))
+consensus_desk_advance(bool (*pass)(uint64 index))
 {
 	uint64 commit = pg_atomic_read_u64(&strong->commit);
 	uint64 next = pg_atomic_read_u64(&strong->applied) + 1;
 
-	while (next <= commit && !is_write(next) &&
+	while (next <= commit && pass(next) &&
 		   strong_turn_applied(node, next))
 		next++;
 }

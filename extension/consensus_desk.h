@@ -44,10 +44,10 @@ extern void consensus_desk_read_failed(uint64 id);
 
 /*
  * Entries up to `commit` are committed and durable in our log. Moves `applied`
- * over entries that write nothing (is_write says of an index), and wakes who
+ * over entries that write nothing (`pass` does that of an index), and wakes who
  * has its turn.
  */
 extern void consensus_desk_commit(uint64 commit);
-extern void consensus_desk_advance(bool (*is_write)(uint64 index));
+extern void consensus_desk_advance(bool (*pass)(uint64 index));
 
 #endif

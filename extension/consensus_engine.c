@@ -23,6 +23,7 @@
 #include "consensus_store.h"
 #include "debug_point.h"
 #include "guc.h"
+#include "horizon.h"
 #include "store.h"
 #include "streams.h"
 #include "strong_turn.h"
@@ -93,11 +94,19 @@ consensus_engine_leader_news(void)
 }
 
 bool
-consensus_engine_is_write(uint64 index)
+consensus_engine_pass(uint64 index)
 {
 	const RepRaftEntry *e = rep_raft_entry_at(raft, index);
 
-	return e == NULL || e->kind == REP_ENTRY_WRITE;
+	if (e == NULL || e->kind == REP_ENTRY_WRITE)
+		return false;
+	if (e->kind == REP_ENTRY_HORIZON)
+	{
+		RepVector horizon = { (RepVersion *) e->deps, e->ndeps, e->ndeps };
+
+		horizon_applied(node, &horizon, index);
+	}
+	return true;
 }
 
 /* ------------------------------------------------------------ start */
@@ -139,6 +148,14 @@ publish_applied(uint64 applied, uint64 last_write)
 	shmem_max_u64(&node->strong.commit, applied);
 	shmem_max_u64(&node->streams[slot].started, last_write);
 	shmem_max_u64(&node->streams[slot].applied, applied);
+}
+
+static void
+load_horizon(uint64 applied)
+{
+	RepVector horizon = rep_raft_horizon(raft, applied);
+
+	horizon_applied(node, &horizon, applied);
 }
 
 void
@@ -195,6 +212,7 @@ consensus_engine_start(NodeShared *n)
 						   applied),
 				 errhint("The node was restored from a copy: remove it and let it join again.")));
 	publish_applied(applied, last_write);
+	load_horizon(applied);
 	if (consensus_store_used())
 	{
 		pg_atomic_write_u32(&node->strong.used, 1);

@@ -41,7 +41,8 @@ extern void consensus_engine_set_lease(bool lease);
 extern void consensus_engine_end_lease(StrongShared *strong);
 /* The leader changed since the last call. */
 extern bool consensus_engine_leader_news(void);
-/* The entry at index writes rows; false if it is not known to. */
-extern bool consensus_engine_is_write(uint64 index);
+/* The entry at index, which is next to be applied here, writes no rows; what
+ * else it says is carried out. False if it is not known to write none. */
+extern bool consensus_engine_pass(uint64 index);
 
 #endif

@@ -218,7 +218,7 @@ lane_load(void)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	streams_attach(node);
 	streams_load_retired();
-	omission_load(node);
+	omission_load(node, true);
 	stability_init(node);
 	n = streams_read(&rows);
 	marked = stall_streams();

@@ -5,14 +5,17 @@
  * Rows of causaldb.omission whose stream or omitted stream has no slot any
  * more say nothing that anybody asks for; they are left out when loading.
  * What another node leaves out was stable there, and all that made it so has
- * been applied here before that word of it: so it is stable here too, even if
- * the others have stopped acknowledging it before we came to see it.
+ * been applied here before that word of it (horizon.h's invariant 3): so it is
+ * stable here too, even if the others have stopped acknowledging it before we
+ * came to see it.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -20,6 +23,7 @@
 #include "capture.h"
 #include "clock.h"
 #include "errors.h"
+#include "horizon.h"
 #include "meta.h"
 #include "omission.h"
 #include "streams.h"
@@ -35,6 +39,8 @@ typedef struct Omission
 static Omission *omissions = NULL;
 static int nomissions = 0;
 static int room = 0;
+static bool writes; /* this process adds to them; others follow the table */
+static uint32 loaded; /* node->omissions as of when they were read */
 
 static void
 remember(int slot, uint64 position, int omitted, uint64 final)
@@ -61,14 +67,34 @@ believe(StreamSlot *slot, uint64 final)
 {
 	if (pg_atomic_read_u64(&slot->final) == 0)
 		pg_atomic_write_u64(&slot->final, final);
+	shmem_max_u64(&slot->everywhere, final);
 	shmem_max_u64(&slot->stable, final);
 }
 
+static void
+begin_change(NodeShared *node)
+{
+	if ((pg_atomic_read_u32(&node->omissions) & 1) == 0)
+		pg_atomic_fetch_add_u32(&node->omissions, 1);
+}
+
 void
-omission_load(NodeShared *node)
+omission_end_group(NodeShared *node)
+{
+	if (pg_atomic_read_u32(&node->omissions) & 1)
+		pg_atomic_fetch_add_u32(&node->omissions, 1);
+}
+
+void
+omission_load(NodeShared *node, bool apply)
 {
 	int i;
 
+	writes = apply;
+	if (writes)
+		omission_end_group(node); /* of the process before us */
+	loaded = pg_atomic_read_u32(&node->omissions);
+	pg_memory_barrier();
 	nomissions = 0;
 	SPI_connect();
 	if (SPI_execute("SELECT stream, position, omitted, final FROM causaldb.omission", true, 0) != SPI_OK_SELECT)
@@ -91,6 +117,30 @@ omission_load(NodeShared *node)
 	SPI_finish();
 }
 
+/*
+ * What is visible in the log may leave out what we have not read: the change
+ * was counted before its commit, and is odd until after it.
+ */
+void
+omission_follow(NodeShared *node)
+{
+	uint32 now;
+	Oid user;
+	int context;
+
+	pg_memory_barrier();
+	now = pg_atomic_read_u32(&node->omissions);
+	if (writes || (now == loaded && (now & 1) == 0))
+		return;
+	/* we may be a table's owner just now, who may not read it */
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, context | SECURITY_LOCAL_USERID_CHANGE);
+	PushActiveSnapshot(GetLatestSnapshot());
+	omission_load(node, false);
+	PopActiveSnapshot();
+	SetUserIdAndSecContext(user, context);
+}
+
 void
 omission_add(int slot, uint64 position, uint64 *dense)
 {
@@ -109,6 +159,7 @@ omission_dense(NodeShared *node, const StoreLogRow *row)
 	int n = store_decode_deps(row->deps, row->deps_len, row->stamp.hlc, deps, REP_MAX_STREAMS);
 	int i;
 
+	omission_follow(node);
 	for (i = 0; i < n; i++)
 	{
 		int slot = shmem_find_stream_by_local(node, deps[i].stream);
@@ -144,6 +195,7 @@ omission_apply(NodeShared *node, int slot, uint64 position, const void *body, si
 {
 	RepReader r;
 
+	begin_change(node);
 	rep_reader_init(&r, body, len);
 	while (rep_reader_left(&r) > 0)
 	{
@@ -187,7 +239,8 @@ omission_retire(NodeShared *node)
 		StreamSlot *slot = &node->streams[s];
 		uint64 final = pg_atomic_read_u64(&slot->final);
 
-		if (final == 0 || pg_atomic_read_u32(&slot->retired) || pg_atomic_read_u64(&slot->stable) < final)
+		if (final == 0 || pg_atomic_read_u32(&slot->retired) || pg_atomic_read_u64(&slot->stable) < final ||
+			!horizon_is_everywhere(node, s))
 			continue;
 		rep_write_u32(&w, slot->id.node);
 		rep_write_u64(&w, slot->id.boot);
@@ -199,6 +252,7 @@ omission_retire(NodeShared *node)
 
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
+	begin_change(node);
 	capture_meta(META_RETIRE, body, w.len);
 	for (s = 0; s < count; s++)
 	{
@@ -218,6 +272,7 @@ omission_retire(NodeShared *node)
 	position = clock_read(node);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
+	omission_end_group(node);
 	for (s = 0; s < count; s++)
 	{
 		remember(node->own_slot, position, slots[s], pg_atomic_read_u64(&node->streams[slots[s]].final));

@@ -11,7 +11,8 @@
  * Invariants
  * 1. A transaction leaves a stream out of its deps only if its node's
  *	  META_RETIRE of it has a smaller position.
- * 2. omission_add makes of the deps as written the deps as meant.
+ * 2. omission_add makes of the deps as written the deps as meant, once the
+ *	  deps as written are applied here and omission_follow was called.
  */
 #ifndef CAUSALDB_OMISSION_H
 #define CAUSALDB_OMISSION_H
@@ -19,8 +20,14 @@
 #include "shmem.h"
 #include "store.h"
 
-/* Reads causaldb.omission; in a transaction, at the apply worker's start. */
-extern void omission_load(NodeShared *node);
+/* Reads causaldb.omission; in a transaction, at the start of the process that
+ * applies (`apply`: it adds to them) or plays. */
+extern void omission_load(NodeShared *node, bool apply);
+/* Reads it again where it has changed since; in a transaction. */
+extern void omission_follow(NodeShared *node);
+/* The group that omission_apply was called in is committed, and `applied` does
+ * not tell of it yet; or it is rolled back. */
+extern void omission_end_group(NodeShared *node);
 /* Retires what has ended and is stable, in a transaction of its own: our deps
  * leave a stream out once that has committed. */
 extern void omission_retire(NodeShared *node);

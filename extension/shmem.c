@@ -119,6 +119,7 @@ startup(void)
 			pg_atomic_init_u64(&node->commits, 0);
 			pg_atomic_init_u32(&node->links_up, 0);
 			pg_atomic_init_u32(&node->graves, 0);
+			pg_atomic_init_u32(&node->omissions, 0);
 			pg_atomic_init_u32(&node->leaving_dead[ROLE_APPLY], 0);
 			pg_atomic_init_u32(&node->leaving_dead[ROLE_PLAYER], 0);
 			pg_atomic_init_u64(&node->last_unique, 0);
@@ -133,6 +134,9 @@ startup(void)
 				pg_atomic_init_u64(&node->streams[s].applied, 0);
 				pg_atomic_init_u64(&node->streams[s].taken, 0);
 				pg_atomic_init_u64(&node->streams[s].seen, 0);
+				pg_atomic_init_u64(&node->streams[s].everywhere, 0);
+				pg_atomic_init_u64(&node->streams[s].horizon, 0);
+				pg_atomic_init_u64(&node->streams[s].horizon_at, 0);
 				pg_atomic_init_u64(&node->streams[s].stable, 0);
 				pg_atomic_init_u64(&node->streams[s].final, 0);
 				pg_atomic_init_u32(&node->streams[s].retired, 0);
@@ -362,6 +366,9 @@ fill_slot(StreamSlot *slot, RepStreamId id, int32 local_id, uint64 applied)
 	pg_atomic_write_u64(&slot->noted, applied);
 	pg_atomic_write_u64(&slot->taken, applied);
 	pg_atomic_write_u64(&slot->seen, applied);
+	pg_atomic_write_u64(&slot->everywhere, 0);
+	pg_atomic_write_u64(&slot->horizon, 0);
+	pg_atomic_write_u64(&slot->horizon_at, 0);
 	pg_atomic_write_u64(&slot->stable, 0);
 	pg_atomic_write_u64(&slot->final, 0);
 	pg_atomic_write_u32(&slot->retired, 0);

@@ -101,7 +101,12 @@ typedef struct StreamSlot
 	pg_atomic_uint64 noted; /* applied, as causaldb.stream has it; for relaying */
 	pg_atomic_uint64 taken; /* received and kept by the apply worker */
 	pg_atomic_uint64 seen; /* largest position any frame has named */
-	pg_atomic_uint64 stable; /* applied durably by every member */
+	pg_atomic_uint64 everywhere; /* applied durably by every member */
+	/* strong transactions still to come have seen that much (horizon.h), since
+	 * the entry at that index */
+	pg_atomic_uint64 horizon;
+	pg_atomic_uint64 horizon_at;
+	pg_atomic_uint64 stable; /* everywhere, and nothing concurrent can come */
 	pg_atomic_uint64 final; /* it ends there; 0: not known to have ended */
 	pg_atomic_uint32 retired; /* ended and stable: our deps do not name it */
 
@@ -216,6 +221,8 @@ typedef struct NodeShared
 	pg_atomic_uint64 last_unique; /* see clock_unique */
 
 	pg_atomic_uint32 graves; /* 1: some process has written one */
+	/* counts changes of causaldb.omission; odd while one is about to commit */
+	pg_atomic_uint32 omissions;
 	pg_atomic_uint32 links_up; /* of the sender; without any, commits wake nobody */
 
 	pg_atomic_uint32 nstreams;

@@ -11,6 +11,7 @@
 #include "utils/snapmgr.h"
 
 #include "clock.h"
+#include "horizon.h"
 #include "stability.h"
 #include "streams.h"
 
@@ -138,6 +139,9 @@ stability_look(void)
 			else
 				stable = Min(stable, a ? rep_vector_get(&v, node->streams[s].id) : 0);
 		}
+		if (shmem_max_u64(&node->streams[s].everywhere, stable) < stable)
+			moved = true;
+		stable = horizon_limit(node, s, stable);
 		if (shmem_max_u64(&node->streams[s].stable, stable) < stable)
 			moved = true;
 	}

@@ -29,7 +29,7 @@ PG_FUNCTION_INFO_V1(causaldb_stream_status);
 PG_FUNCTION_INFO_V1(causaldb_clock_status);
 
 /* of the widest row */
-#define MAX_COLUMNS 16
+#define MAX_COLUMNS 20
 
 static const char *const node_states[] = {
 	[NODE_UNKNOWN] = "unknown", [NODE_LOCAL] = "local",
@@ -262,6 +262,7 @@ emit_stream(FunctionCallInfo fcinfo, NodeShared *node, int slot)
 	uint64 started;
 	uint64 taken;
 	uint64 seen;
+	uint64 everywhere;
 	uint64 stable;
 	uint64 blocked_at;
 	RepStreamId waits_for;
@@ -277,6 +278,7 @@ emit_stream(FunctionCallInfo fcinfo, NodeShared *node, int slot)
 	started = pg_atomic_read_u64(&stream->started);
 	taken = pg_atomic_read_u64(&stream->taken);
 	seen = pg_atomic_read_u64(&stream->seen);
+	everywhere = pg_atomic_read_u64(&stream->everywhere);
 	stable = pg_atomic_read_u64(&stream->stable);
 	blocked_at = stream->blocked_at;
 	waits_for = stream->waits_for;
@@ -295,6 +297,7 @@ emit_stream(FunctionCallInfo fcinfo, NodeShared *node, int slot)
 	put_int8(&row, own ? clock_last_position(node) : started, true);
 	put_int8(&row, own ? closed : taken, true);
 	put_int8(&row, own ? closed : seen, true);
+	put_int8(&row, everywhere, true);
 	put_int8(&row, stable, true);
 	put_int8(&row, closed, own);
 	put_int8(&row, blocked_at, blocked_at != 0);

@@ -212,7 +212,10 @@ streams_attach(NodeShared *node)
 		}
 		pg_atomic_write_u64(&node->streams[slot].final, rows[i].final);
 		if (rows[i].retired)
+		{
+			pg_atomic_write_u64(&node->streams[slot].everywhere, rows[i].final);
 			pg_atomic_write_u64(&node->streams[slot].stable, rows[i].final);
+		}
 	}
 	pfree(rows);
 }

@@ -44,6 +44,7 @@
 #include "debug_point.h"
 #include "errors.h"
 #include "grave.h"
+#include "horizon.h"
 #include "idempotency.h"
 #include "member.h"
 #include "omission.h"
@@ -279,7 +280,6 @@ static bool
 prepare(void)
 {
 	Incoming *t = &incoming;
-	int origin;
 	int32 id;
 
 	memset(dense, 0, sizeof(dense));
@@ -305,10 +305,21 @@ prepare(void)
 		else if (!streams_retired(deps_room[i].stream, &id))
 			return false;
 	}
-	origin = shmem_find_stream(node, entry.stamp.stream);
+	return true;
+}
+
+/*
+ * Adds what its deps leave out. They name the word of that, which stands in its
+ * node's own stream; so it is here now that they are met.
+ */
+static void
+complete_deps(void)
+{
+	int origin = shmem_find_stream(node, entry.stamp.stream);
+
+	omission_follow(node);
 	if (origin >= 0)
 		omission_add(origin, entry.stamp.hlc, dense);
-	return true;
 }
 
 /* All that it may have seen is applied here (invariant 1). */
@@ -356,6 +367,7 @@ play(void)
 	uint64 chain = 0;
 
 	begin();
+	complete_deps();
 	store_descriptors();
 	CommandCounterIncrement();
 	target_begin_group();
@@ -507,6 +519,8 @@ one_step(void)
 		return STEP_NONE;
 	if (entry.kind != REP_ENTRY_WRITE)
 	{
+		if (entry.kind == REP_ENTRY_HORIZON)
+			horizon_applied(node, &(RepVector){ (RepVersion *) entry.deps, entry.ndeps, entry.ndeps }, next);
 		(void) strong_turn_applied(node, next);
 		return STEP_DONE;
 	}
@@ -601,7 +615,7 @@ start(Oid database)
 	grave_init();
 	begin();
 	streams_load_retired();
-	omission_load(node);
+	omission_load(node, false);
 	end();
 }
 

@@ -678,10 +678,8 @@ unseen_index_has_seen(const Incoming *t, int slot, uint64 position)
 {
 	if (slot == t->slot && t->index == 0)
 		return true;
-	/* what is stable is seen, whether deps name it or not: who plays the
-	 * strong log may not have heard yet what they leave out */
-	return (slot < t->ndense && position <= t->dense[slot]) ||
-		(t->index > 0 && position <= pg_atomic_read_u64(&node->streams[slot].stable));
+	/* by its deps alone, so that all nodes say the same of it */
+	return slot < t->ndense && position <= t->dense[slot];
 }
 
 /* t NULL: those that it has seen, too */

@@ -615,6 +615,23 @@ rep_raft_status(const RepRaft *r, RepRaftStatus *s)
 	s->nmembers = r->nmembers;
 }
 
+RepVector
+rep_raft_horizon(const RepRaft *r, uint64_t index)
+{
+	RepVector v = r->base_horizon;
+
+	if (index > r->log.last)
+		index = r->log.last;
+	for (uint64_t i = r->log.base + 1; i <= index; i++)
+	{
+		const RepRaftEntry *e = rep_raft_log_get(&r->log, i);
+
+		if (e->kind == REP_ENTRY_HORIZON)
+			v = (RepVector){ (RepVersion *) e->deps, e->ndeps, e->ndeps };
+	}
+	return v;
+}
+
 bool
 rep_raft_peer(const RepRaft *r, uint32_t node, uint64_t *match,
 			  uint64_t *applied)

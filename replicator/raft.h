@@ -83,6 +83,11 @@ extern void rep_raft_set_lease(RepRaft *r, bool lease);
  */
 extern uint64_t rep_raft_lease(RepRaft *r, uint64_t *index);
 extern void rep_raft_status(const RepRaft *r, RepRaftStatus *s);
+/*
+ * The newest horizon of the log up to index, or of what came before it. Its
+ * entries are the engine's until its next step.
+ */
+extern RepVector rep_raft_horizon(const RepRaft *r, uint64_t index);
 /* The leader's view of a member; false if we do not lead or it is none. */
 extern bool rep_raft_peer(const RepRaft *r, uint32_t node, uint64_t *match,
 						  uint64_t *applied);

@@ -90,21 +90,29 @@ majority_holds(const RepRaft *r, const RepRaftEntry *e)
 	return n >= rep_raft_majority(rep_raft_voters(r)) || REP_BUG(9);
 }
 
-/* The strong position among the deps: an index the origin has applied. */
+/* The strong position among deps: an index the origin had applied. */
+static uint64_t
+strong_position(const RepVersion *deps, uint32_t ndeps)
+{
+	return ndeps > 0 && deps[0].stream.node == 0 ? deps[0].position : 0;
+}
+
 static uint64_t
 strong_dep(const RepRaftEntry *e)
 {
-	if (e->ndeps > 0 && e->deps[0].stream.node == 0)
-		return e->deps[0].position;
-	return 0;
+	return strong_position(e->deps, e->ndeps);
 }
 
+/*
+ * Whose origin had applied the log that far had all else that the horizon
+ * names when it took its deps: the host says so by proposing it. Deps need not
+ * name it, so a stream that has ended may be left out.
+ */
 static bool
 covers_horizon(const RepRaft *r, const RepRaftEntry *e)
 {
-	RepVector deps = { .entries = (RepVersion *) e->deps, .len = e->ndeps };
-
-	return rep_vector_covers(&deps, &r->horizon);
+	return strong_dep(e) >=
+		   strong_position(r->horizon.entries, r->horizon.len);
 }
 
 /* The first entry about a stamp decides. */
@@ -511,10 +519,13 @@ rep_raft_settle_pending(RepRaft *r, const RepRaftEntry *e)
 				  first->index, 0);
 }
 
-/* No stream's position falls; a closed stream may be left out. */
+/* No stream's position falls; any but the strong one may be left out. */
 static bool
 horizon_grows(const RepRaft *r, const RepVersion *horizon, uint32_t n)
 {
+	if (strong_position(horizon, n) <
+		strong_position(r->horizon.entries, r->horizon.len))
+		return false;
 	for (uint32_t i = 0; i < n; i++)
 		if (horizon[i].position <
 			rep_vector_get(&r->horizon, horizon[i].stream))

@@ -38,7 +38,9 @@ typedef enum RepRaftEntryKind
 	REP_ENTRY_ABORT,    /* its stamp's transaction shall not be, unless it is;
 						 * certified and noted for the keys that it claims */
 	REP_ENTRY_CONFIG,   /* members from here on */
-	REP_ENTRY_HORIZON   /* deps: what may be forgotten */
+	REP_ENTRY_HORIZON   /* deps: what may be forgotten. No WRITE is logged behind
+						 * it whose origin had not applied the log up to the
+						 * strong position that it names */
 } RepRaftEntryKind;
 
 typedef struct RepRaftEntry
@@ -98,7 +100,7 @@ typedef enum RepRaftVerdict
 	REP_VERDICT_CONFLICT, /* `key` was written at `index` */
 	REP_VERDICT_OLD_BASE, /* base of `key` is below what is remembered */
 	REP_VERDICT_SKEWED,   /* the stamp is too far ahead of the leader's clock */
-	REP_VERDICT_HORIZON,  /* deps do not cover the horizon */
+	REP_VERDICT_HORIZON,  /* its origin is behind the horizon */
 	REP_VERDICT_NOT_HELD, /* no majority came to hold the deps in time */
 	REP_VERDICT_BUSY,     /* a queue is full */
 	REP_VERDICT_TOO_LARGE,
@@ -162,7 +164,9 @@ typedef enum RepRaftEventType
 	REP_EV_COMPACT,   /* index: replace the log up to here, <= applied */
 	REP_EV_INSTALLED, /* base: the host's state is now this one */
 	REP_EV_CHANGE,    /* node, change, witness */
-	REP_EV_HORIZON,   /* held: a new horizon to put into the log */
+	REP_EV_HORIZON,   /* held: a new horizon to put into the log. Every member
+					   * had all of it before the entry at its strong position
+					   * was appended */
 	REP_EV_TRANSFER,  /* node: lead instead of us; 0: the best one */
 	REP_EV_RELAY,     /* node, index: send it what is committed above index */
 	REP_EV_DISK       /* healthy: whether persisting works */

@@ -2,8 +2,9 @@
 # discarded on every node, under every row policy and in whatever order the two
 # arrive, stands in causaldb.conflicts there, and is in nobody's way who takes
 # the freed unique value. Of a row that is inserted again meanwhile it counts on
-# every node or on none, also where it is being applied just then; with the
-# second look at dead rows taken out, that is seen to fail.
+# every node or on none, also where it is being applied just then, or is
+# everywhere before the log brings the insert; with the second look at dead rows
+# taken out, or the horizon, that is seen to fail.
 use CausaldbTest;
 
 my @policies = qw(update_wins delete_wins last_write);
@@ -111,10 +112,30 @@ is(counts(2), '15 15 15', 'an update that is looked up before the insert and com
 $sees = meet(3, 'apply_before_commit', $c);
 part(3, $sees, $c);
 is(counts(3), '15 15 15', 'one that is about to commit when the log brings the insert does, too');
+
+# The same once more, but n2 gets the delete and the insert when all have the
+# update and it knows that: still its insert has not seen it.
+sub late
+{
+	my ($id) = @_;
+
+	$sees = meet($id, 'apply_before_started', $a, $c);
+	wait_has($c, "SELECT n FROM update_wins WHERE id = $id", 10);
+	$_->clear_debug_point foreach $a, $c;
+	my $at = $b->run('SELECT max(l.position) FROM causaldb.log l JOIN causaldb.stream s ON s.id = l.stream WHERE s.node = 2');
+	$b->wait_sql("SELECT everywhere >= $at FROM causaldb.streams WHERE own", 't');
+	part($id, $sees);
+	return counts($id);
+}
+
+is(late(6), '15 15 15', 'and one that all nodes have long since when the log brings the insert');
 same_table($_, @nodes) foreach @policies;
 is($_->run('SELECT count(*) FROM causaldb.stalled'), 0, 'nothing is stalled on ' . $_->name) foreach @nodes;
 
-# ------------------------------------------------------------ without it
+# ------------------------------------------------------------ without them
+$b->set_break('no_horizon');
+is(late(7), '15 10 15', 'broken: what all nodes have is taken for seen by the log');
+$b->set_break('');
 $_->set_break('no_second_look') foreach $a, $c;
 $sees = meet(4, 'apply_before_started', $a, $c);
 wait_has($c, 'SELECT n FROM update_wins WHERE id = 4', 10);
