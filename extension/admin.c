@@ -347,7 +347,8 @@ pg_attribute_noreturn() refuse_now(const char *change)
 			 errdetail("Somebody else changes it, or was interrupted."),
 			 errhint("Try again. If this goes on, see in causaldb.tags what it "
 					 "is becoming, and call causaldb.set_consistency with "
-					 "that level or with the old one.")));
+					 "that level or with the old one, or "
+					 "causaldb.unset_consistency.")));
 }
 
 /* What needs a fence goes another way; where one is up, nothing is ordered. */

@@ -651,7 +651,7 @@ pg_attribute_noreturn() refuse_fenced(CatalogRelation *r)
 					 "changed the tag was interrupted: causaldb.tags shows "
 					 "what it is becoming; call "
 					 "causaldb.set_consistency(%s, ...) again, with that or "
-					 "with the old level.",
+					 "with the old level, or causaldb.unset_consistency.",
 					 quote_literal_cstr(catalog_qualified_name(r->root)))));
 }
 

@@ -112,11 +112,11 @@ CREATE TABLE causaldb.tag (
 	whole		bool NOT NULL,
 	append_only	bool NOT NULL,
 	row_policy	text NOT NULL DEFAULT 'update_wins',
-	becomes		text CHECK (becomes IN ('eventual', 'strong')),
+	becomes		text CHECK (becomes IN ('eventual', 'strong', 'none')),
 	becoming	text[]
 );
 COMMENT ON TABLE causaldb.tag IS 'tagged tables of this database; level none: was tagged, and changes on their way still apply';
-COMMENT ON COLUMN causaldb.tag.becomes IS 'level that columns are changing to, while nobody can write the table';
+COMMENT ON COLUMN causaldb.tag.becomes IS 'level that columns are changing to, while nobody can write the table; none: to no tag';
 COMMENT ON COLUMN causaldb.tag.becoming IS 'the columns that are; null: all';
 
 CREATE TABLE causaldb.tag_column (

@@ -4,7 +4,9 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
@@ -152,6 +154,26 @@ tag_document_add_columns(StringInfo out, List *columns)
 	appendStringInfoChar(out, ']');
 }
 
+Datum
+tag_document_names(List *columns)
+{
+	Datum *names = palloc(sizeof(Datum) * list_length(columns));
+	int n = 0;
+	ListCell *cell;
+
+	foreach (cell, columns)
+		names[n++] = CStringGetTextDatum(lfirst(cell));
+	return PointerGetDatum(
+		construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+bool
+tag_document_ends_tag(const TagChange *c)
+{
+	return strcmp(c->op, "unset_consistency") == 0 ||
+		   (c->level != NULL && strcmp(c->level, TAG_LEVEL_NONE) == 0);
+}
+
 char *
 tag_document_with_op(const char *change, const char *op)
 {
@@ -163,7 +185,7 @@ tag_document_with_op(const char *change, const char *op)
 	tag_document_add(&out, "op", op);
 	tag_document_add(&out, "schema", c.schema);
 	tag_document_add(&out, "table", c.table);
-	tag_document_add(&out, "level", c.level);
+	tag_document_add(&out, "level", c.level ? c.level : TAG_LEVEL_NONE);
 	tag_document_add_columns(&out, c.columns);
 	appendStringInfoChar(&out, '}');
 	return out.data;

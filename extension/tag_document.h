@@ -12,10 +12,11 @@
  *	 "options": {...}}
  *	{"op": "set_row_policy", "schema": s, "table": t, "policy": p}
  *
- * What makes eventual columns strong, or strong ones eventual, is not carried
- * out as set_consistency but in steps that tag_fence.h explains, with the same
- * members: "fence" (nobody writes the table from here on), then "settle" (it
- * is so) or "unfence" (it stays as it was).
+ * What makes eventual columns strong, or strong ones eventual or untagged, is
+ * not carried out as set_consistency or unset_consistency but in steps that
+ * tag_fence.h explains, with the same members, and "level": "none" for the
+ * latter: "fence" (nobody writes the table from here on), then "settle" (it is
+ * so) or "unfence" (it stays as it was).
  *
  * A node that joins is told "keep_merge" instead of set_merge: of strong columns
  * too, whose rule holds again when they are eventual.
@@ -30,6 +31,9 @@
 #include "lib/stringinfo.h"
 #include "nodes/pg_list.h"
 #include "utils/relcache.h"
+
+/* as a level: without a tag */
+#define TAG_LEVEL_NONE "none"
 
 /* one change, read from its document; what it does not say is NULL */
 typedef struct TagChange
@@ -55,7 +59,11 @@ extern void tag_document_begin(StringInfo out, const char *op, Relation rel);
 extern void tag_document_add(StringInfo out, const char *name,
 							 const char *value);
 extern void tag_document_add_columns(StringInfo out, List *columns);
-/* A set_consistency with another op; palloc'd. */
+/* Columns as text[]. */
+extern Datum tag_document_names(List *columns);
+/* Is the table without a tag after the change, or what it is a step of? */
+extern bool tag_document_ends_tag(const TagChange *c);
+/* A set_consistency or unset_consistency with another op; palloc'd. */
 extern char *tag_document_with_op(const char *change, const char *op);
 /* The table's name for people, and its hash as catalog.h has it. */
 extern char *tag_document_table(const char *change, uint64 *name_hash);

@@ -423,7 +423,8 @@ take_back(const char *change, uint64 index, MemoryContext context)
 					 errdetail("%s", why->message),
 					 errhint("When a majority of the nodes is up, call "
 							 "causaldb.set_consistency again, with the new or "
-							 "with the old level.")));
+							 "with the old level, or "
+							 "causaldb.unset_consistency.")));
 	}
 	PG_END_TRY();
 	ReThrowError(error);

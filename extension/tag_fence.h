@@ -1,7 +1,7 @@
 /*
  * tag_fence.h
- *		Making eventual columns strong, or strong ones eventual, while clients
- *		of all nodes write them.
+ *		Making eventual columns strong, or strong ones eventual or untagged,
+ *		while clients of all nodes write them.
  *
  * A write of the old tag and one of the new, of which neither has seen the
  * other, would be merged by one node and ordered by another. So the change

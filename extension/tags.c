@@ -9,7 +9,7 @@
  *
  * The lock is SHARE ROW EXCLUSIVE, as CREATE TRIGGER takes, on all partitions
  * too: readers go on, writers wait until the tag's transaction ends. Only
- * unset_consistency takes ACCESS EXCLUSIVE, as DROP TRIGGER does. Nothing is
+ * where a tag ends it is ACCESS EXCLUSIVE, as DROP TRIGGER takes. Nothing is
  * scanned or rewritten.
  */
 #include "postgres.h"
@@ -340,6 +340,8 @@ strong_after(Relation rel, const TagChange *c)
 static void
 check_change(Relation rel, const TagChange *c, const char *change)
 {
+	if (tag_document_ends_tag(c))
+		return;
 	if (strcmp(c->op, "set_consistency") == 0 ||
 		strcmp(c->op, "fence") == 0 || strcmp(c->op, "settle") == 0)
 	{
@@ -373,8 +375,7 @@ check_change(Relation rel, const TagChange *c, const char *change)
 		check_policy(rel, c->policy);
 		check_tagged(rel);
 	}
-	else if (strcmp(c->op, "unset_consistency") != 0 &&
-			 strcmp(c->op, "unfence") != 0)
+	else if (strcmp(c->op, "unfence") != 0)
 		tag_document_refuse(change, "An unknown op");
 }
 
@@ -521,20 +522,6 @@ apply_unset_consistency(Relation rel)
 	each_member(rel, remove_from);
 }
 
-/* Columns by name, as an array, or NULL for all. */
-static Datum
-names_array(List *columns)
-{
-	Datum *names = palloc(sizeof(Datum) * list_length(columns));
-	int n = 0;
-	ListCell *cell;
-
-	foreach (cell, columns)
-		names[n++] = CStringGetTextDatum(lfirst(cell));
-	return PointerGetDatum(
-		construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
-}
-
 /* From this transaction's commit on nobody writes the table here. */
 static void
 apply_fence(Relation rel, const TagChange *c)
@@ -544,7 +531,7 @@ apply_fence(Relation rel, const TagChange *c)
 						BoolGetDatum(!OidIsValid(compat_primary_key(rel))),
 						CStringGetTextDatum(c->level),
 						c->columns == NIL ? (Datum) 0
-										  : names_array(c->columns) };
+										  : tag_document_names(c->columns) };
 
 	(void) run_with_nulls(
 		"INSERT INTO causaldb.tag "
@@ -593,7 +580,10 @@ carry_out(Relation rel, const TagChange *c)
 		apply_fence(rel, c);
 	else if (strcmp(c->op, "settle") == 0)
 	{
-		apply_set_consistency(rel, c, true);
+		if (tag_document_ends_tag(c))
+			apply_unset_consistency(rel);
+		else
+			apply_set_consistency(rel, c, true);
 		lift_fence(rel);
 	}
 	else if (strcmp(c->op, "unfence") == 0)
@@ -616,10 +606,8 @@ removes_triggers(const TagChange *c)
 {
 	Oid relid;
 
-	if (strcmp(c->op, "unset_consistency") == 0)
-		return true;
 	if (strcmp(c->op, "unfence") != 0)
-		return false;
+		return strcmp(c->op, "fence") != 0 && tag_document_ends_tag(c);
 	relid = RangeVarGetRelid(makeRangeVar(c->schema, c->table, -1), NoLock,
 							 true);
 	return OidIsValid(relid) && !is_tagged(relid);
@@ -691,15 +679,18 @@ tags_needs_fence(const char *change)
 	Relation rel;
 	bool needs;
 
-	if (strcmp(c.op, "set_consistency") != 0)
+	if (strcmp(c.op, "set_consistency") != 0 && !tag_document_ends_tag(&c))
 		return false;
 	rel = open_named(&c, AccessShareLock);
 	tag = catalog_tag_read(RelationGetRelid(rel));
-	needs = tag.fenced || (is_strong(&c) && !tag.active) ||
-			(c.columns == NIL && is_strong(&c) != tag.strong) ||
-			!bms_equal(strong_columns(rel),
-					   bms_difference(strong_after(rel, &c),
-									  tags_check_key(rel)));
+	if (tag_document_ends_tag(&c))
+		needs = tag.fenced || tag.strong || strong_columns(rel) != NULL;
+	else
+		needs = tag.fenced || (is_strong(&c) && !tag.active) ||
+				(c.columns == NIL && is_strong(&c) != tag.strong) ||
+				!bms_equal(strong_columns(rel),
+						   bms_difference(strong_after(rel, &c),
+										  tags_check_key(rel)));
 	relation_close(rel, AccessShareLock);
 	return needs;
 }
@@ -710,13 +701,15 @@ tags_fresh_columns(const char *change, Oid *relid)
 	TagChange c = tag_document_read(change);
 	Relation rel = open_named(&c, AccessShareLock);
 	Bitmapset *key = tags_check_key(rel);
-	Bitmapset *fresh = bms_difference(strong_after(rel, &c),
-									  bms_union(tagged_columns(rel), key));
+	Bitmapset *fresh = NULL;
 	List *columns = NIL;
 	int at = -1;
 
 	*relid = RelationGetRelid(rel);
-	if (is_strong(&c) && (!bms_is_empty(fresh) || !is_tagged(*relid)))
+	if (!tag_document_ends_tag(&c))
+		fresh = bms_difference(strong_after(rel, &c),
+							   bms_union(tagged_columns(rel), key));
+	if (!tag_document_ends_tag(&c) && is_strong(&c) && (!bms_is_empty(fresh) || !is_tagged(*relid)))
 		fresh = bms_union(fresh, key);
 	while ((at = bms_next_member(fresh, at)) >= 0)
 		columns = lappend(columns,

@@ -27,8 +27,8 @@ extern void tags_apply(const char *change);
 /* ERROR as tags_apply, without doing anything. */
 extern void tags_check(const char *change);
 /*
- * The change is a set_consistency that makes columns strong here or strong ones
- * eventual, or is made while another one's fence is up.
+ * The change makes columns strong here, or strong ones eventual or untagged, or
+ * is made while another one's fence is up.
  */
 extern bool tags_needs_fence(const char *change);
 /*

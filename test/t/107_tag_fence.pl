@@ -211,6 +211,24 @@ is($_->run('SELECT s FROM c WHERE id = 7'), 'new+n1+n2+n3', 'equal, it does, for
 converge(@nodes);
 sum('and writers of other columns go on meanwhile', $n);
 same_table('c', @nodes);
+
+# ------------------------------------------------------------ no tag any more
+my $unset = q(SELECT causaldb.unset_consistency('c'));
+my $left = q(SELECT count(*) FROM causaldb.tags WHERE relation = 'c'::regclass);
+$a->run("$patient; $strong");
+($writer, $other) = map { $_->session } $b, $a;
+$_->query_safe('\set VERBOSITY verbose') foreach $writer, $other;
+$writer->query_safe('BEGIN; UPDATE c SET n = n + 1 WHERE id = 1');
+begin($other, $unset);
+wait_tag('strong strong none', 'the fence is up, and shows that the tag ends', $a);
+sql_error($a, 'UPDATE c SET n = n + 1 WHERE id = 1', '40001', 'nobody begins to write');
+$writer->query('COMMIT');
+like(answer($writer), qr/40001: the tag of table public.c was changed/, 'a strong transaction that is open when the tag ends is refused');
+is(answer($other), '', 'and the tag ends');
+$_->quit foreach $writer, $other;
+$_->wait_sql($left, 0) foreach @nodes;
+$c->run('UPDATE c SET n = 1000 WHERE id = 1');
+is($b->run('SELECT n < 1000 FROM c WHERE id = 1'), 't', 'it is an ordinary table');
 is($_->run('SELECT count(*) FROM causaldb.stalled'), 0, 'nothing is stalled on ' . $_->name) foreach @nodes;
 
 done_testing();
