@@ -93,6 +93,16 @@ later_op(const RepOp *u, uint32_t best, uint32_t i)
  * ------------------------------------------------------------------------
  */
 
+static bool
+is_absolute(int kind)
+{
+#ifdef REP_BUG_STRONG_OVERWRITTEN
+	return kind == REP_WRITE_SET;
+#else
+	return kind == REP_WRITE_SET || kind == REP_WRITE_STRONG;
+#endif
+}
+
 /* The latest absolute write of the field in U. */
 static uint32_t
 latest_set(const RepOp *u, uint32_t nu, uint32_t field)
@@ -100,7 +110,7 @@ latest_set(const RepOp *u, uint32_t nu, uint32_t field)
 	uint32_t best = REP_NO_OP;
 
 	for (uint32_t i = 0; i < nu; i++)
-		if (rep_op_writes(&u[i], field) == REP_WRITE_SET)
+		if (is_absolute(rep_op_writes(&u[i], field)))
 			best = later_op(u, best, i);
 	return best;
 }
@@ -145,15 +155,10 @@ plan_field(const RepOp *t, const RepOp *u, uint32_t nu, const RepWrite *write,
 	uint32_t set = latest_set(u, nu, write->field);
 
 	f->field = write->field;
-	if (write->kind == REP_WRITE_STRONG)
-	{
-		f->action = REP_FIELD_SET;
-		f->other = REP_NO_OP;
-	}
-	else if (write->kind == REP_WRITE_SET)
-		plan_set(t, u, set, f);
-	else
+	if (write->kind == REP_WRITE_DELTA)
 		plan_delta(t, u, set, f);
+	else
+		plan_set(t, u, set, f);
 }
 
 /* ------------------------------------------------------------------------

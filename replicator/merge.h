@@ -8,7 +8,8 @@
  * never sees values, only who wrote what, when, and knowing what. Shared
  * model: a row's state is a function of the set of operations seen:
  *
- *	value  the absolute write (REP_WRITE_SET) with the largest stamp, plus the
+ *	value  the absolute write (REP_WRITE_SET, of a strong column
+ *		   REP_WRITE_STRONG) with the largest stamp, plus the
  *		   deltas (REP_WRITE_DELTA) which that write has not seen. A column
  *		   merged by last_write has absolute writes only; a counter's insert and
  *		   counter_set are absolute, its updates are deltas. So a field whose
@@ -37,7 +38,9 @@ typedef enum RepWriteKind
 {
 	REP_WRITE_SET = 1, /* an absolute value */
 	REP_WRITE_DELTA = 2, /* an increment of the value that stands */
-	REP_WRITE_STRONG = 3 /* a value of a strong column: the log's order decides */
+	REP_WRITE_STRONG = 3 /* an absolute value, of a strong column. Who wrote one
+						  * has seen the one before, so that their stamps
+						  * are in the order of the log */
 } RepWriteKind;
 
 typedef enum RepRowPolicy

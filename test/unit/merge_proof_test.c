@@ -23,7 +23,8 @@
 	X(revive_forgets)                                                          \
 	X(survivor_misses_deletes)                                                 \
 	X(delete_always_wins)                                                      \
-	X(forgets_earlier_deletes)
+	X(forgets_earlier_deletes)                                                 \
+	X(strong_overwritten)
 
 #define DECLARE_MUTANT(name)                                                   \
 	extern void rep_merge_##name(const RepOp *, const RepOp *, uint32_t,       \

@@ -235,8 +235,10 @@ op_choose(Sim *s, SimOp *o, bool alive)
 	}
 	else if (choice < 25)
 		o->op.kind = REP_OP_DELETE;
-	else if (choice < 45)
+	else if (choice < 40)
 		op_write(o, SIM_A, REP_WRITE_SET, value);
+	else if (choice < 45)
+		op_write(o, SIM_A, REP_WRITE_STRONG, value);
 	else if (choice < 60)
 		op_write(o, SIM_B, REP_WRITE_SET, value);
 	else if (choice < 85)

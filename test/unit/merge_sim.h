@@ -5,8 +5,9 @@
  * Each case draws nodes, steps and a row policy, lets the nodes run through a
  * random causal order, heals everything, and compares every node's row with
  * the specification (merge_spec.c), which knows nothing but the set of
- * operations; on the way, too, for what a node has got by then. Fields a and b are merged by last_write, n is a counter that can
- * also be set.
+ * operations; on the way, too, for what a node has got by then. Fields a and b
+ * are merged by last_write, a was strong when some wrote it, n is a counter that
+ * can also be set.
  *
  * A local transaction holds the row's lock from reading the row to its
  * commit; an apply may begin (observe the stamp, raise `started`) while it

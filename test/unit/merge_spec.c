@@ -56,7 +56,8 @@ value(const SimOp *const *ops, uint32_t nops, uint32_t field)
 	int64_t sum;
 
 	for (uint32_t i = 0; i < nops; i++)
-		if (writes(ops[i], field, REP_WRITE_SET) &&
+		if ((writes(ops[i], field, REP_WRITE_SET) ||
+			 writes(ops[i], field, REP_WRITE_STRONG)) &&
 			(base == NULL || later(ops[i], base)))
 			base = ops[i];
 	sum = base == NULL ? 0 : base->values[field];

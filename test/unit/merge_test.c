@@ -307,11 +307,20 @@ strong_columns_and_life(void)
 	RepOp t = strong_op(5, 10, nothing, REP_OP_UPDATE, strong);
 	RepOp u[2];
 
-	/* the log's order decides a strong column, whatever the stamps */
+	/* written under two tags, a column has the value of the larger stamp */
+	u[0] = op(0, 5, nothing, REP_OP_UPDATE, set_0);
+	merge(&t, u, 1, REP_ROW_ALIVE, REP_POLICY_STRONG);
+	CHECK(field_is(0, REP_FIELD_SET, 0));
+	u[0] = op(0, 30, nothing, REP_OP_UPDATE, set_0);
+	merge(&t, u, 1, REP_ROW_ALIVE, REP_POLICY_STRONG);
+	CHECK(field_is(0, REP_FIELD_KEEP, 0));
+	merge(&u[0], &t, 1, REP_ROW_ALIVE, REP_POLICY_STRONG);
+	CHECK(field_is(0, REP_FIELD_SET, 0));
+	u[0] = op(0, 5, nothing, REP_OP_UPDATE, set_0);
+	merge(&u[0], &t, 1, REP_ROW_ALIVE, REP_POLICY_STRONG);
+	CHECK(field_is(0, REP_FIELD_KEEP, 0));
 	u[0] = strong_op(4, 20, nothing, REP_OP_UPDATE, strong);
 	u[1] = op(0, 30, nothing, REP_OP_UPDATE, set_0);
-	merge(&t, u, 2, REP_ROW_ALIVE, REP_POLICY_STRONG);
-	CHECK(field_is(0, REP_FIELD_SET, REP_NO_OP));
 
 	/* eventual columns merge by stamp, strong transactions' ones too */
 	t = strong_op(5, 10, nothing, REP_OP_UPDATE, set_0);
@@ -345,7 +354,7 @@ main(int argc, char **argv)
 	unit_run("life by last_write", last_write);
 	unit_run("a dead row's values are merged all the same", dead_rows_merge);
 	unit_run("strong operations are seen by index", strong_is_seen_by_index);
-	unit_run("the log decides strong columns and life",
+	unit_run("the stamp decides strong columns, the log life",
 			 strong_columns_and_life);
 	return unit_finish();
 }

@@ -20,7 +20,7 @@ CHECK_PROGRAMS += $(UNIT_PROGRAMS)
 # merge.c with one deliberate mistake each, under names of their own
 UNIT_MERGE_MUTANTS = arrival_order ties_by_arrival base_ignores_deltas \
 	delta_twice revive_forgets survivor_misses_deletes delete_always_wins \
-	forgets_earlier_deletes
+	forgets_earlier_deletes strong_overwritten
 UNIT_MERGE_MUTANT_O := $(UNIT_MERGE_MUTANTS:%=build/unit/mutant/merge_%.o)
 unit_upper = $(shell echo $(1) | tr a-z A-Z)
 
