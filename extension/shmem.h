@@ -12,7 +12,8 @@
  *	  slot is filled. A slot is given to another stream only while neither
  *	  worker runs but the apply worker that does it; whoever reads slots
  *	  meanwhile finds that out by shmem_streams_changed.
- * 2. applied <= started of every stream.
+ * 2. No transaction of a stream that is visible here has a position above its
+ *	  `started`; of where nothing is written it need not say how far that is.
  * 3. A slot's `pending` is at most the position its process will log, or
  *	  NO_PENDING. Only its own process writes it.
  */

@@ -187,6 +187,19 @@ position_at_start(const StreamRow *row, int32 node_id)
 	return applied;
 }
 
+/*
+ * Deps shall name transactions of others, as they did before the start, and no
+ * position that we only know to be empty: others would wait to hear of that.
+ */
+static void
+name_last_transaction(StreamSlot *slot)
+{
+	uint64 last = store_last_position(slot->local_id, GetActiveSnapshot());
+
+	if (last > 0 && last < pg_atomic_read_u64(&slot->started))
+		pg_atomic_write_u64(&slot->started, last);
+}
+
 void
 streams_attach(NodeShared *node)
 {
@@ -203,6 +216,8 @@ streams_attach(NodeShared *node)
 			continue;
 		slot = shmem_add_stream(node, rows[i].stream, rows[i].id,
 								position_at_start(&rows[i], node->node_id));
+		if ((int32) rows[i].stream.node != node->node_id && rows[i].stream.node != 0)
+			name_last_transaction(&node->streams[slot]);
 		if ((int32) rows[i].stream.node == node->node_id && node->continued)
 		{
 			/* peers may hold it up to any position we ever called closed, and
