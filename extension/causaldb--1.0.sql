@@ -880,7 +880,7 @@ COMMENT ON FUNCTION causaldb.outcome(xid8) IS
 CREATE FUNCTION causaldb.strong_raw(
 	OUT role text, OUT term int8, OUT commit_index int8, OUT applied_index int8, OUT first_index int8, OUT last_index int8,
 	OUT in_use bool, OUT proposals int8, OUT committed int8, OUT conflicts int8, OUT refused int8, OUT replayed int8,
-	OUT lease_ms int8)
+	OUT lease_ms int8, OUT commit_p50_ms float8, OUT commit_p99_ms float8, OUT read_p50_ms float8, OUT read_p99_ms float8)
 	RETURNS SETOF record
 	LANGUAGE C VOLATILE STRICT PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'causaldb_strong_raw';
 COMMENT ON FUNCTION causaldb.strong_raw() IS 'shared state of this node''s part in the strong log, raw';
@@ -905,7 +905,11 @@ CREATE VIEW causaldb.strong_status AS
 		CASE WHEN m.node = l.node THEN r.proposals END AS proposals,
 		CASE WHEN m.node = l.node THEN r.conflicts END AS conflicts,
 		CASE WHEN m.node = l.node THEN r.replayed END AS replayed,
-		CASE WHEN m.node = l.node THEN pg_catalog.make_interval(secs => r.lease_ms / 1000.0) END AS lease
+		CASE WHEN m.node = l.node THEN pg_catalog.make_interval(secs => r.lease_ms / 1000.0) END AS lease,
+		CASE WHEN m.node = l.node THEN pg_catalog.make_interval(secs => r.commit_p50_ms / 1000) END AS commit_p50,
+		CASE WHEN m.node = l.node THEN pg_catalog.make_interval(secs => r.commit_p99_ms / 1000) END AS commit_p99,
+		CASE WHEN m.node = l.node THEN pg_catalog.make_interval(secs => r.read_p50_ms / 1000) END AS read_p50,
+		CASE WHEN m.node = l.node THEN pg_catalog.make_interval(secs => r.read_p99_ms / 1000) END AS read_p99
 	FROM causaldb.local_node l
 		CROSS JOIN causaldb.strong_raw() r
 		CROSS JOIN causaldb.strong_members() m
@@ -916,6 +920,10 @@ COMMENT ON COLUMN causaldb.strong_status.membership IS 'a learner becomes a vote
 COMMENT ON COLUMN causaldb.strong_status.commit_index IS 'entries up to here are held by a majority, as far as this node knows';
 COMMENT ON COLUMN causaldb.strong_status.log_index IS 'entries up to here are durable on the member; known to the leader, and of itself to each node';
 COMMENT ON COLUMN causaldb.strong_status.replayed IS 'entries of this node that it had to apply as if they were of another, because their backend was gone';
+COMMENT ON COLUMN causaldb.strong_status.commit_p50 IS 'how long half of the strong COMMITs of this node''s clients waited at most, in the last one to two minutes';
+COMMENT ON COLUMN causaldb.strong_status.commit_p99 IS 'the same of 99 in 100';
+COMMENT ON COLUMN causaldb.strong_status.read_p50 IS 'how long half of the statements here that had to read strong columns waited at most before they began';
+COMMENT ON COLUMN causaldb.strong_status.read_p99 IS 'the same of 99 in 100';
 COMMENT ON COLUMN causaldb.strong_status.lease IS 'how long strong reads here need ask nobody, counted from now; null without causaldb.leader_lease, and where this node does not lead';
 
 CREATE VIEW causaldb.idempotency_keys AS

@@ -34,6 +34,7 @@
 #include "strong_commit.h"
 #include "strong_error.h"
 #include "strong_key.h"
+#include "strong_latency.h"
 #include "strong_turn.h"
 #include "wall.h"
 
@@ -584,8 +585,8 @@ strong_commit(StringInfo payload, const RepKey *keys, uint32 nkeys)
 	RepRaftEntry e = { .kind = REP_ENTRY_WRITE };
 	RepStrongSet set = { 0 };
 	const StrongKey *key;
-	TimestampTz end = TimestampTzPlusMilliseconds(wall_timer(),
-												  guc_strong_timeout);
+	TimestampTz began = wall_timer();
+	TimestampTz end = TimestampTzPlusMilliseconds(began, guc_strong_timeout);
 
 	begin();
 	strong_commit_check();
@@ -613,6 +614,7 @@ strong_commit(StringInfo payload, const RepKey *keys, uint32 nkeys)
 		refused_by(&e, payload);
 	}
 	wait_for_turn();
+	strong_latency_note(strong, &strong->commits, began);
 	take_turn(&e.stamp, &deps, payload, key);
 }
 

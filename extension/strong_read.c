@@ -26,6 +26,7 @@
 #include "shmem.h"
 #include "strong.h"
 #include "strong_key.h"
+#include "strong_latency.h"
 #include "strong_read.h"
 #include "strong_tables.h"
 #include "wall.h"
@@ -81,6 +82,7 @@ wait_for_all(int timeout_ms)
 {
 	TimestampTz asked = wall_timer();
 	TimestampTz end = TimestampTzPlusMilliseconds(asked, timeout_ms);
+	StrongShared *strong;
 	uint64 index;
 
 	if (!strong_fresh_index(asked, guc_max_staleness, &index))
@@ -91,6 +93,8 @@ wait_for_all(int timeout_ms)
 	DEBUG_POINT("strong_read_asked");
 	strong_wait_applied(index,
 						(int) TimestampDifferenceMilliseconds(wall_timer(), end));
+	strong = &shmem_node()->strong;
+	strong_latency_note(strong, &strong->reads, asked);
 }
 
 /* The same; false if there is no quorum, or not in time. */

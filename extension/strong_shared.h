@@ -76,6 +76,15 @@ typedef struct StrongMember
 	uint64 applied;
 } StrongMember;
 
+/* how many took how long; see strong_latency.h */
+#define STRONG_LATENCY_STEPS 128
+
+typedef struct StrongLatency
+{
+	int64 minute; /* the newest that is counted; changes under lock */
+	pg_atomic_uint32 count[2][STRONG_LATENCY_STEPS]; /* of even and of odd minutes */
+} StrongLatency;
+
 typedef struct StrongShared
 {
 	LWLock lock; /* guards what names it */
@@ -121,6 +130,9 @@ typedef struct StrongShared
 	 * that was acknowledged before that is at or below the index; lock */
 	TimestampTz fresh_at;
 	uint64 fresh_index;
+
+	StrongLatency commits; /* of this node, from COMMIT to its turn */
+	StrongLatency reads;   /* statements of this node that waited */
 
 	/* for strong_status; lock */
 	int role; /* RepRaftRole */

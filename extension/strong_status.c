@@ -20,6 +20,7 @@
 #include "member.h"
 #include "remote.h"
 #include "shmem.h"
+#include "strong_latency.h"
 #include "wall.h"
 
 PG_FUNCTION_INFO_V1(causaldb_leader_id);
@@ -78,8 +79,9 @@ causaldb_strong_raw(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	StrongShared *strong = strong_here();
-	Datum values[13];
-	bool nulls[13] = { false };
+	Datum values[17];
+	bool nulls[17] = { false };
+	StrongLatency *latencies[2];
 	uint64 now = wall_boot_ms();
 	uint64 until;
 	int n = 0;
@@ -106,6 +108,15 @@ causaldb_strong_raw(PG_FUNCTION_ARGS)
 	until = pg_atomic_read_u64(&strong->lease_until);
 	nulls[n] = until <= now;
 	values[n++] = Int64GetDatum((int64) (until - now));
+	latencies[0] = &strong->commits;
+	latencies[1] = &strong->reads;
+	for (int i = 0; i < 4; i++)
+	{
+		double ms = 0;
+
+		nulls[n] = !strong_latency_percentile(latencies[i / 2], i % 2 ? 99 : 50, &ms);
+		values[n++] = Float8GetDatum(ms);
+	}
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	return (Datum) 0;
 }

@@ -40,6 +40,11 @@ $_->run(sprintf "UPDATE seats SET status = 'sold', holder = '%s' WHERE id = %d",
 same();
 is($a->run('SELECT string_agg(holder, \',\' ORDER BY id) FROM seats WHERE id <= 3'), 'n1,n2,n3', 'every node wrote');
 
+# a median commit is no longer than the slowest of 99 in 100; who wrote nothing has none
+my $shown = "SELECT commit_p50 > '0' AND commit_p50 <= commit_p99 AND read_p99 < '1 min' FROM causaldb.strong_status WHERE node = ";
+is($b->run("$shown 'n2'"), 't', 'latencies are shown, of the node itself');
+is($b->run("$shown 'n1'"), '', 'and of no other');
+
 # conflict: two sessions that have both written the row before either commits
 my $one = $a->session;
 my $two = $b->session;
