@@ -214,6 +214,7 @@ commit_group(void)
 		CommitTransactionCommand();
 		dead_end_group();
 		omission_end_group(node);
+		unseen_committed();
 		open_group = false;
 		shmem_max_u64(&node->last_commit_lsn, XactLastCommitEnd);
 		DEBUG_POINT("apply_after_commit");

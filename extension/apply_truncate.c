@@ -5,6 +5,10 @@
  * TRUNCATE has no row to lock; it locks the table. It wins over every
  * UPDATE and DELETE it has not seen and over no INSERT it has not seen (see
  * unseen.c). The table is emptied, then what it does not undo is done again.
+ *
+ * A strong TRUNCATE has seen every strong write of the table before it in the log,
+ * and those after it have seen it (capture_keys.h); so all that it has
+ * not seen is UPDATEs of eventual columns, and those it undoes.
  */
 #include "postgres.h"
 
@@ -47,6 +51,7 @@ image_copy(Target *t)
 typedef struct Spared
 {
 	CatalogApply *a;
+	const Work *truncate;
 	MemoryContext context;
 	HTAB *hashes; /* of keys: SparedKeys */
 	List *keys; /* SparedKey */
@@ -69,7 +74,12 @@ static void
 spare(UnseenOp *op, void *arg)
 {
 	Spared *s = arg;
-	MemoryContext old = MemoryContextSwitchTo(s->context);
+	MemoryContext old;
+
+	/* of a strong table no INSERT and no DELETE is unseen */
+	if (s->a->descriptor.policy == REP_POLICY_STRONG && !rep_op_has_seen(&op->op, &s->truncate->op))
+		apply_work_record_undone(s->truncate, op);
+	old = MemoryContextSwitchTo(s->context);
 
 	if (s->a->key.ncolumns == 0)
 	{
@@ -275,8 +285,8 @@ void
 apply_truncate(const Incoming *t, CatalogApply *a, RepChange *c, uint32 ordinal)
 {
 	HASHCTL ctl = {.keysize = sizeof(uint64), .entrysize = sizeof(SparedKeys), .hcxt = CurrentMemoryContext};
-	Spared s = {.a = a, .context = CurrentMemoryContext};
 	Work w = {.t = t, .a = a, .c = c};
+	Spared s = {.a = a, .truncate = &w, .context = CurrentMemoryContext};
 
 	apply_work_set_fields(&w);
 	w.op.ordinal = ordinal;

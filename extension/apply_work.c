@@ -325,6 +325,17 @@ apply_work_record_missing(const Work *w)
 					"there is no such row here; nothing was written");
 }
 
+void
+apply_work_record_undone(const Work *w, const UnseenOp *o)
+{
+	ConflictSide kept = our_side(w, NULL);
+	ConflictSide lost = {true, o->op.stamp, render_after(o->apply, &o->change)};
+
+	conflict_record("delete_origin_differs", catalog_descriptor_name(&o->apply->descriptor),
+					render_key(o->apply, &o->change), NULL, policy_name(w->a->descriptor.policy), &kept, &lost,
+					"the table is truncated, although somebody wrote the row who had not seen that");
+}
+
 static void
 record_untracked(const Work *w)
 {

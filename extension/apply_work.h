@@ -58,6 +58,8 @@ extern void apply_work_insert(Work *w);
 extern bool apply_work_insert_first(Work *w);
 /* Notes in causaldb.conflict that there is no row to update. */
 extern void apply_work_record_missing(const Work *w);
+/* A TRUNCATE, of w, undoes that one, which has been applied here. */
+extern void apply_work_record_undone(const Work *w, const UnseenOp *o);
 /* The target's found row; values are the row's own memory. */
 extern RowImage *apply_work_image(Target *t);
 

@@ -62,6 +62,7 @@ CaptureBase capture_base = { InvalidOid, InvalidAttrNumber };
 
 static bool registered = false;
 static bool logged = false; /* this transaction's log row is written */
+static bool truncated = false; /* it has, or had, a TRUNCATE */
 
 /*
  * Partitioned tables that a TRUNCATE which is under way names: their
@@ -162,7 +163,8 @@ write_log_row(void)
 	{
 		payload = capture_buffer_finish_whole(STRONG_MAX_BYTES);
 		logged = true;
-		strong_commit(payload, capture_keys(), capture_keys_count());
+		strong_commit(payload, capture_keys(), capture_keys_count(),
+					  truncated);
 		return;
 	}
 	strong_key_refuse_eventual();
@@ -200,7 +202,7 @@ on_transaction(XactEvent event, void *arg)
 			capture_buffer_reset();
 			capture_keys_reset();
 			capture_base.relid = InvalidOid;
-			logged = false;
+			logged = truncated = false;
 			truncating = NIL; /* memory of the transaction */
 			maintenance_reset();
 			break;
@@ -297,13 +299,20 @@ capture_chunked(const void *body, size_t len, uint64 *nchunks, uint64 *nchanges)
 
 /* -------------------------------------------------------------- changes */
 
-/* The transaction is a strong one: it has written the row in the slot so. */
+/* The transaction is a strong one. */
 static void
-note_strong(CatalogRelation *r, TupleTableSlot *slot, TupleTableSlot *after)
+become_strong(void)
 {
 	if (capture_keys_count() == 0)
 		strong_commit_check();
 	strong_key_note();
+}
+
+/* It has written the row in the slot strongly. */
+static void
+note_strong(CatalogRelation *r, TupleTableSlot *slot, TupleTableSlot *after)
+{
+	become_strong();
 	capture_keys_add(r, slot);
 	if (r->nuniques > 0)
 		capture_keys_add_uniques(r, slot, after);
@@ -543,21 +552,17 @@ capture_row(CatalogRelation *r, TriggerData *data)
 static void
 log_truncate(CatalogRelation *r)
 {
-	StringInfo out;
-
-	if (r->strong)
-		ereport(ERROR,
-				(errcode(ERRORS_NOT_YET),
-				 errmsg("cannot truncate table %s, which has strong columns",
-						catalog_qualified_name(r->relid)),
-				 errhint("Type: DELETE FROM %s;",
-						 catalog_qualified_name(r->relid))));
-	out = capture_buffer_open(r, REP_CHANGE_TRUNCATE);
+	StringInfo out = capture_buffer_open(r, REP_CHANGE_TRUNCATE);
 
 	/* a statement trigger is not told RESTART IDENTITY or CASCADE; tables
 	 * truncated by CASCADE have triggers of their own */
 	appendStringInfoChar(out, '\0');
 	capture_buffer_close();
+	truncated = true;
+	if (!r->strong)
+		return;
+	become_strong();
+	capture_keys_add_table(r);
 }
 
 static void

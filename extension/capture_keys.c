@@ -195,6 +195,12 @@ capture_keys_add_uniques(CatalogRelation *r, TupleTableSlot *slot,
 }
 
 void
+capture_keys_add_table(CatalogRelation *r)
+{
+	add(capture_keys_tag(r->name_hash));
+}
+
+void
 capture_keys_add_gone(CatalogRelation *r, TupleTableSlot *slot)
 {
 	uint64 hash;

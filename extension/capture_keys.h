@@ -46,6 +46,8 @@ extern void capture_keys_add_gone(CatalogRelation *r, TupleTableSlot *slot);
 /* It refers to other rows from now on, as `from` did not; NULL: it was inserted. */
 extern void capture_keys_add_referred(CatalogRelation *r, TupleTableSlot *from,
 									  TupleTableSlot *slot);
+/* All rows of the table were truncated; it is locked. */
+extern void capture_keys_add_table(CatalogRelation *r);
 /* Hash of the row with that key (values in index order). */
 extern uint64 capture_keys_hash(uint64 name_hash, TupleKey *key,
 								const Datum *values);
@@ -54,8 +56,9 @@ extern uint64 capture_keys_existence(uint64 row_hash);
 /* Key of what a row with these values of the foreign key's columns refers to. */
 extern uint64 capture_keys_referred(CatalogForeign *f, const Datum *values);
 /*
- * Key of the tag of the table with that name_hash (catalog.h): shared by whoever
- * writes the table in a strong transaction, exclusive to a change of the tag.
+ * Key of the table as a whole, its tag and that it has rows at all, by its
+ * name_hash (catalog.h): shared by whoever writes the table in a strong
+ * transaction, exclusive to a change of the tag and to a strong TRUNCATE.
  */
 extern uint64 capture_keys_tag(uint64 name_hash);
 /* How many; 0: the transaction is not strong. */

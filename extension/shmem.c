@@ -120,6 +120,7 @@ startup(void)
 			pg_atomic_init_u32(&node->links_up, 0);
 			pg_atomic_init_u32(&node->graves, 0);
 			pg_atomic_init_u32(&node->omissions, 0);
+			pg_atomic_init_u32(&node->truncates, 0);
 			pg_atomic_init_u32(&node->leaving_dead[ROLE_APPLY], 0);
 			pg_atomic_init_u32(&node->leaving_dead[ROLE_PLAYER], 0);
 			pg_atomic_init_u64(&node->last_unique, 0);

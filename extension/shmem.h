@@ -224,6 +224,8 @@ typedef struct NodeShared
 	pg_atomic_uint32 graves; /* 1: some process has written one */
 	/* counts changes of causaldb.omission; odd while one is about to commit */
 	pg_atomic_uint32 omissions;
+	pg_atomic_uint32 truncates; /* moves when causaldb.log_key names one more
+								 * TRUNCATE, by a commit that is visible */
 	pg_atomic_uint32 links_up; /* of the sender; without any, commits wake nobody */
 
 	pg_atomic_uint32 nstreams;

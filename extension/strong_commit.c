@@ -36,6 +36,7 @@
 #include "strong_key.h"
 #include "strong_latency.h"
 #include "strong_turn.h"
+#include "truncates.h"
 #include "wall.h"
 
 /* a lost wake-up costs no more than */
@@ -48,6 +49,7 @@ static StrongShared *strong;
 static StrongSlot *slot = NULL; /* of the running transaction */
 static dsm_segment *segment = NULL;
 static uint64 turn = 0; /* index that is being committed */
+static bool truncating = false; /* by a transaction with a TRUNCATE */
 static bool registered = false;
 
 /* ------------------------------------------------------------ the slot */
@@ -94,6 +96,8 @@ at_end(XactEvent event, void *arg)
 	{
 		DEBUG_POINT("strong_visible");
 		shmem_max_u64(&node->last_commit_lsn, XactLastCommitEnd);
+		if (truncating)
+			pg_atomic_fetch_add_u32(&node->truncates, 1);
 		(void) strong_turn_applied(node, turn);
 		turn = 0;
 		release_slot();
@@ -481,6 +485,9 @@ take_turn(const RepStamp *stamp, const RepVector *deps, StringInfo payload,
 								 false);
 		DEBUG_POINT("strong_turn");
 		insert_row(stamp, deps, payload);
+		if (truncating)
+			truncates_keep(node->streams[streams_strong_slot(node)].local_id,
+						   index);
 		if (key)
 			idempotency_insert(key->text, strlen(key->text), &use);
 		strong_turn_starts(node, index);
@@ -578,7 +585,8 @@ pg_attribute_noreturn() lost_by_key(const StrongKey *key)
 }
 
 void
-strong_commit(StringInfo payload, const RepKey *keys, uint32 nkeys)
+strong_commit(StringInfo payload, const RepKey *keys, uint32 nkeys,
+			  bool truncates)
 {
 	static RepVersion entries[REP_MAX_VECTOR];
 	RepVector deps = { entries, 0, REP_MAX_VECTOR };
@@ -589,6 +597,7 @@ strong_commit(StringInfo payload, const RepKey *keys, uint32 nkeys)
 	TimestampTz end = TimestampTzPlusMilliseconds(began, guc_strong_timeout);
 
 	begin();
+	truncating = truncates;
 	strong_commit_check();
 	set.xid = U64FromFullTransactionId(GetTopFullTransactionId());
 	key = strong_key_at_commit();

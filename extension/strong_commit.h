@@ -27,14 +27,14 @@
 #define STRONG_MAX_BYTES (16 * 1024 * 1024)
 
 /*
- * At PRE_COMMIT, when all rows are written. Returns in this transaction's turn
+ * At PRE_COMMIT, when all rows are written; `truncates`: or tables. Returns in this transaction's turn
  * with its log row inserted; what then commits is the entry. ERROR: 40001 it
  * lost, try again; 57P03 no quorum, nothing was done; 54000 too large; 40003
  * committed or not, this session does not know, or it is committed but not by
  * this session; 23I01 its idempotency key is used.
  */
 extern void strong_commit(StringInfo payload, const RepKey *keys,
-						  uint32 nkeys);
+						  uint32 nkeys, bool truncates);
 /*
  * Puts what a payload says into the log without any transaction of this
  * database: the player plays it here as on every node. COMMITTED, at *index; or

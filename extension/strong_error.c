@@ -27,7 +27,8 @@ typedef enum KeyOf
 {
 	KEY_OF_NONE, /* not found, or a value of a unique constraint */
 	KEY_OF_ROW,
-	KEY_OF_TAG,
+	KEY_OF_TABLE,     /* which it has written rows of */
+	KEY_OF_TRUNCATED, /* of a table that it truncates */
 	KEY_OF_EXISTENCE, /* of a row that the transaction takes away */
 	KEY_OF_PARENT     /* of a row that it refers to */
 } KeyOf;
@@ -141,7 +142,7 @@ own_key(const Sought *s, CatalogApply *a, RepChange *c)
 	uint64 row;
 
 	if (capture_keys_tag(name) == s->hash)
-		return KEY_OF_TAG;
+		return c->kind == REP_CHANGE_TRUNCATE ? KEY_OF_TRUNCATED : KEY_OF_TABLE;
 	if (c->kind == REP_CHANGE_TRUNCATE || a->key.ncolumns == 0)
 		return KEY_OF_NONE;
 	logged_key(a, c, key);
@@ -165,9 +166,10 @@ look_at(CatalogApply *a, RepChange *c, uint32 ordinal, void *arg)
 		return c->kind == REP_CHANGE_TRUNCATE || !refers_to_it(s, a, c);
 	s->of = of;
 	s->table = catalog_descriptor_name(&a->descriptor);
-	if (of != KEY_OF_TAG)
+	if (of == KEY_OF_ROW || of == KEY_OF_EXISTENCE)
 		s->key = render_key(a, c);
-	return false;
+	/* it may truncate the table later on */
+	return of == KEY_OF_TABLE;
 }
 
 static char *
@@ -181,6 +183,12 @@ what_was_done(const Sought *s, uint64 index)
 		case KEY_OF_PARENT:
 			return psprintf("Row %s of table %s, which the transaction refers to, was deleted or got another key at index " UINT64_FORMAT " of the strong log.",
 							s->key, s->table, index);
+		case KEY_OF_TABLE:
+			return psprintf("The transaction wrote table %s before index " UINT64_FORMAT " of the strong log.",
+							s->table, index);
+		case KEY_OF_TRUNCATED:
+			return psprintf("Table %s was written, or its tag changed, at index " UINT64_FORMAT " of the strong log.",
+							s->table, index);
 		case KEY_OF_ROW:
 			return psprintf("Row %s of table %s was written at index " UINT64_FORMAT " of the strong log.",
 							s->key, s->table, index);
@@ -217,18 +225,13 @@ pg_attribute_noreturn() lost(const StrongSlot *slot, StringInfo payload)
 	logged_each_change((uint8 *) payload->data, (size_t) payload->len,
 					   look_at, &s);
 	PopActiveSnapshot();
-	if (s.of == KEY_OF_TAG)
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("the tag of table %s was changed", s.table),
-				 errdetail("The transaction wrote it under the tag before "
-						   "index " UINT64_FORMAT " of the strong log.",
-						   slot->index),
-				 errhint("Run the transaction again.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-			 errmsg("strong transaction lost against a concurrent one%s%s",
-					winner ? " of " : "", winner ? winner : ""),
+			 s.of == KEY_OF_TABLE
+				 ? errmsg("the tag of table %s was changed, or the table truncated%s%s",
+						  s.table, winner ? ", by " : "", winner ? winner : "")
+				 : errmsg("strong transaction lost against a concurrent one%s%s",
+						  winner ? " of " : "", winner ? winner : ""),
 			 errdetail("%s", what_was_done(&s, slot->index)),
 			 errhint("Run the transaction again.")));
 }

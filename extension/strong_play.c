@@ -393,6 +393,7 @@ play(void)
 	DEBUG_POINT("strong_play_before_commit");
 	end();
 	dead_end_group();
+	unseen_committed();
 	shmem_max_u64(&node->last_commit_lsn, XactLastCommitEnd);
 	DEBUG_POINT("strong_play_after_commit");
 	if (entry.stamp.stream.node == (uint32) node->node_id)

@@ -8,10 +8,12 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "utils/memutils.h"
 
 #include "change.h"
 #include "clock.h"
+#include "identity.h"
 #include "truncates.h"
 
 /* fewer are not worth a look at which of them has seen which */
@@ -40,6 +42,19 @@ truncates_init(NodeShared *n)
 		pfree(truncates[--ntruncates]);
 	node = n;
 	committed = 0;
+}
+
+void
+truncates_keep(int32 stream, uint64 position)
+{
+	Relation rel = table_open(identity_table("log_key"), RowExclusiveLock);
+	Datum values[4] = { Int64GetDatum((int64) STORE_TRUNCATE_HASH),
+						Int64GetDatum((int64) position),
+						Int32GetDatum(stream), Int32GetDatum(-1) };
+	bool nulls[4] = { false, false, false, false };
+
+	store_insert(rel, values, nulls);
+	table_close(rel, RowExclusiveLock);
 }
 
 void

@@ -29,6 +29,13 @@
 #include "store.h"
 
 extern void truncates_init(NodeShared *node);
+/*
+ * Puts a row into causaldb.log_key that names the transaction, of the stream with
+ * that number in our tables, as one with a TRUNCATE. So it is known again after a
+ * restart, and to the other process that merges: who commits it moves
+ * NodeShared.truncates when it is visible, before it counts as applied.
+ */
+extern void truncates_keep(int32 stream, uint64 position);
 /* One that the log has; deps by slot, REP_MAX_STREAMS of them, are copied. */
 extern void truncates_add(Oid relid, int slot, const StoreLogRow *row, uint32 ordinal,
 						  const uint64 *deps);

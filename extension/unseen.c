@@ -78,6 +78,12 @@ unseen_rolled_back(void)
 }
 
 void
+unseen_committed(void)
+{
+	unseen_index_committed();
+}
+
+void
 unseen_forget_stable(void)
 {
 	unseen_index_forget_stable();
@@ -611,7 +617,8 @@ unseen_truncated_here(CatalogApply *apply, uint64 mark)
 	{
 		const RepOp *op = lfirst(lc);
 
-		if ((int) op->slot == node->own_slot && op->stamp.hlc > mark)
+		if (op->stamp.stream.node == (uint32) node->node_id &&
+			op->stamp.hlc > mark)
 			return true;
 	}
 	return false;

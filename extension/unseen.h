@@ -44,6 +44,8 @@ extern void unseen_init(NodeShared *node, bool player);
 extern void unseen_group(const uint64 *applied, int n);
 /* The open group was rolled back. */
 extern void unseen_rolled_back(void);
+/* It is visible, and does not count as applied yet. */
+extern void unseen_committed(void);
 /* Forgets what has become stable. */
 extern void unseen_forget_stable(void);
 

@@ -84,6 +84,8 @@ static bool group_spilled; /* some of them by the open group */
 static uint64 changes; /* what bucket chains do not tell of */
 static bool whole; /* it has been read to its end since we began */
 static bool remembered; /* so have the TRUNCATEs that causaldb.log_key names */
+static uint32 truncates_known; /* NodeShared.truncates at the last look at them */
+static bool kept; /* some of them are of the open group */
 /* positions of our own stream above its upto that have been read already */
 static uint64 own_tail[OWN_TAIL];
 static int own_tail_len;
@@ -121,7 +123,7 @@ unseen_index_init(NodeShared *n, bool player)
 	if (index_context == NULL)
 		index_context = AllocSetContextCreate(TopMemoryContext, "causaldb unseen", ALLOCSET_DEFAULT_SIZES);
 	read_anew();
-	looked = spilled = remembered = false;
+	looked = spilled = remembered = kept = false;
 }
 
 void
@@ -138,7 +140,7 @@ unseen_index_rolled_back(void)
 	int s;
 
 	truncates_rolled_back();
-	remembered = false;
+	remembered = kept = false;
 	/* what the group has moved to causaldb.log_key is nowhere now */
 	if (group_spilled)
 	{
@@ -249,10 +251,9 @@ typedef struct Filling
 static void
 keep_truncate(int slot, uint64 position)
 {
-	Relation rel = table_open(identity_table("log_key"), RowExclusiveLock);
-
-	spill_key(rel, STORE_TRUNCATE_HASH, slot, position, NO_CHUNK);
-	table_close(rel, RowExclusiveLock);
+	truncates_keep(node->streams[slot].local_id, position);
+	spilled = group_spilled = kept = true;
+	changes++;
 	CommandCounterIncrement();
 }
 
@@ -407,8 +408,16 @@ remember_truncates(void)
 {
 	Places places;
 	Snapshot snapshot;
+	uint32 known = pg_atomic_read_u32(&node->truncates);
 	int i;
 
+	if (unlikely(known != truncates_known))
+	{
+		/* one of a process that is not ours, too */
+		truncates_known = known;
+		spilled = true;
+		remembered = false;
+	}
 	if (likely(remembered))
 		return;
 	remembered = true;
@@ -573,8 +582,16 @@ unseen_index_catch_up(const Incoming *t)
 void
 unseen_index_note_truncate(const Incoming *t)
 {
-	keep_truncate(t->slot, t->stamp.hlc);
+	keep_truncate(t->slot, incoming_position(t));
 	remembered = false;
+}
+
+void
+unseen_index_committed(void)
+{
+	if (kept)
+		pg_atomic_fetch_add_u32(&node->truncates, 1);
+	kept = false;
 }
 
 /*

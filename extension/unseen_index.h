@@ -43,6 +43,8 @@ typedef struct Places
 extern void unseen_index_init(NodeShared *node, bool player);
 extern void unseen_index_group(const uint64 *applied, int n);
 extern void unseen_index_rolled_back(void);
+/* The group is visible, and does not count as applied yet. */
+extern void unseen_index_committed(void);
 extern void unseen_index_forget_stable(void);
 
 /* False: t has seen everything that is here. */
