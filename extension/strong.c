@@ -21,6 +21,7 @@
 #define LOOK_MS 100
 
 static uint64 last_serial = 0; /* of this process's questions */
+static uint64 owed = 0;
 
 /*
  * Before the consensus process has said what is used: is there to be one? The
@@ -65,6 +66,18 @@ uint64
 strong_applied(void)
 {
 	return pg_atomic_read_u64(&shmem_node()->strong.applied);
+}
+
+uint64
+strong_owed(void)
+{
+	return owed;
+}
+
+void
+strong_owe(uint64 index)
+{
+	owed = Max(owed, index);
 }
 
 static void

@@ -35,6 +35,12 @@ extern bool strong_in_use(void);
 /* Entries up to here are visible to a snapshot taken from now on. */
 extern uint64 strong_applied(void);
 /*
+ * The largest index at which a transaction of this session is committed that
+ * the session could not commit itself, so was told 40003; 0: none.
+ */
+extern uint64 strong_owed(void);
+extern void strong_owe(uint64 index);
+/*
  * ERROR 57P03: no leader is known (at once), or no answer in timeout_ms, each
  * with a hint.
  */

@@ -20,6 +20,7 @@
 #include "local.h"
 #include "logged.h"
 #include "render.h"
+#include "strong.h"
 #include "strong_error.h"
 
 /* what a key is of */
@@ -336,6 +337,7 @@ strong_error_key_used(const char *key, const RepStamp *stamp, uint64 index)
 void
 strong_error_replayed(uint64 index, int level)
 {
+	strong_owe(index);
 	ereport(level,
 			(errcode(ERRCODE_T_R_STATEMENT_COMPLETION_UNKNOWN),
 			 errmsg("strong transaction is committed at index " UINT64_FORMAT ", but not by this session",
@@ -349,6 +351,7 @@ strong_error_convert(uint64 index)
 {
 	ErrorData *error;
 
+	strong_owe(index);
 	MemoryContextSwitchTo(TopTransactionContext);
 	error = CopyErrorData();
 	FlushErrorState();

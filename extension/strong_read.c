@@ -67,16 +67,25 @@ is_own_worker(void)
 		   strcmp(MyBgworkerEntry->bgw_library_name, "causaldb") == 0;
 }
 
+/* What this session itself has committed is to be seen whatever it reads. */
+static bool
+is_owed(void)
+{
+	return strong_owed() != 0 && shmem_available() &&
+		   strong_owed() > strong_applied();
+}
+
 static bool
 is_wanted(void)
 {
 	/* a parallel worker's snapshot is its leader's, who has waited */
-	return guc_strong_reads != STRONG_READS_OFF && !IsParallelWorker() &&
-		   strong_in_use() && !capture_applying && !is_own_worker() &&
-		   !RecoveryInProgress() && !BREAK("no_read_barrier");
+	return (guc_strong_reads != STRONG_READS_OFF || is_owed()) &&
+		   !IsParallelWorker() && strong_in_use() && !capture_applying &&
+		   !is_own_worker() && !RecoveryInProgress() && !BREAK("no_read_barrier");
 }
 
-/* Waits for what was acknowledged anywhere before this call. */
+/* Waits for what was acknowledged anywhere before this call; with
+ * strong_reads = off only for what is owed. */
 static void
 wait_for_all(int timeout_ms)
 {
@@ -85,13 +94,18 @@ wait_for_all(int timeout_ms)
 	StrongShared *strong;
 	uint64 index;
 
+	if (guc_strong_reads == STRONG_READS_OFF)
+	{
+		strong_wait_applied(strong_owed(), timeout_ms);
+		return;
+	}
 	if (!strong_fresh_index(asked, guc_max_staleness, &index))
 	{
 		index = strong_read_index(timeout_ms);
 		strong_note_fresh(asked, index);
 	}
 	DEBUG_POINT("strong_read_asked");
-	strong_wait_applied(index,
+	strong_wait_applied(Max(index, strong_owed()),
 						(int) TimestampDifferenceMilliseconds(wall_timer(), end));
 	strong = &shmem_node()->strong;
 	strong_latency_note(strong, &strong->reads, asked);
@@ -194,7 +208,9 @@ check_block(bool must)
 		return true;
 	if (!must)
 		return false;
-	index = strong_read_index(guc_strong_timeout);
+	index = guc_strong_reads == STRONG_READS_OFF
+				? strong_owed()
+				: strong_read_index(guc_strong_timeout);
 	if (block.lxid == MyProc->lxid && block.begun && block.applied >= index)
 		return true;
 	refuse_old_snapshot(
@@ -218,7 +234,8 @@ prepare(QueryDesc *query)
 	owner = IsInParallelMode() ? running : owner_of(query->snapshot);
 	if (owner)
 	{
-		if (owner->covered || need == STRONG_NEED_MAYBE)
+		if (owner->covered || need == STRONG_NEED_MAYBE ||
+			guc_strong_reads == STRONG_READS_OFF)
 			return owner->covered;
 		(void) strong_read_index(guc_strong_timeout);
 		refuse_old_snapshot(

@@ -123,6 +123,20 @@ foreach my $k (0 .. 2)
 }
 is($_->run('SELECT count(*) FROM causaldb.stalled'), 0, 'nothing is stalled on ' . $_->name) foreach @nodes;
 
+# ------------------------------------------------------------ told 40003
+# The local commit fails after the verdict, and the player comes late: the session
+# sees what was committed for it all the same, also with reads that wait for
+# nobody else.
+$c->set_debug_point('strong_logged:error,strong_play_before:delay:500');
+my $own = $c->session;
+$own->query_safe('SET causaldb.strong_reads = off');
+$own->query("INSERT INTO seats (id, note) VALUES (99000, 'mine')");
+like($own->{stderr}, qr/is committed at index \d+, but not by this session/, 'committed, but by the player');
+$own->{stderr} = '';
+is($own->query_safe('SELECT note FROM seats WHERE id = 99000'), 'mine', 'strong_reads = off shows the session what it has committed');
+$own->quit;
+$c->clear_debug_point;
+
 # ------------------------------------------------------------ bounds
 my $said = sql_error($a, "INSERT INTO seats (id) SELECT g FROM generate_series(100001, 160001) g", '54000', 'too many rows');
 like($said, qr/DETAIL:  At most 60000 rows.*HINT:  Divide/s, 'says how many there may be');
