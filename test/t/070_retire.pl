@@ -1,10 +1,11 @@
 # Claim: every start of a node opens a stream of its own, and a stream that has
 # ended leaves the vectors once every member has all of it: deps stay short
 # however often nodes start, and what was written under old streams still
-# merges, ships, empties and can be waited for.
+# merges, ships, empties and can be waited for. With strong columns, too, where
+# a strong transaction from before could come: and it may leave them out then.
 use CausaldbTest;
 
-my ($a, $b) = new_cluster(2, before => 'CREATE TABLE t (id int PRIMARY KEY, n int DEFAULT 0)');
+my ($a, $b) = new_cluster(2, before => 'CREATE TABLE t (id int PRIMARY KEY, n int DEFAULT 0); CREATE TABLE s (id int PRIMARY KEY, n int)');
 $a->run("SELECT causaldb.set_consistency('t', 'eventual')");
 $a->run('INSERT INTO t SELECT generate_series(1, 10)');
 converge($a, $b);
@@ -49,5 +50,25 @@ $_->run('INSERT INTO t VALUES (100 + (SELECT node FROM causaldb.local_node))') f
 converge($a, $b);
 same_table('t', $a, $b);
 is($a->run('SELECT count(*) FROM t'), 2, 'both sides wrote on');
+
+# ------------------------------------------------------------ strong columns
+$a->wait_sql("SELECT count(*) = 2 FROM causaldb.strong_status WHERE membership = 'voter'");
+$_->wait_sql('SELECT causaldb.leader() IS NOT NULL') foreach $a, $b;
+$a->run("SELECT causaldb.set_consistency('s', 'strong')");
+$b->run('INSERT INTO s VALUES (1, 0)');
+foreach my $node ($a, $b, $a)
+{
+	$node->run('UPDATE t SET n = n + 1');
+	$node->restart;
+	$_->wait_sql('SELECT causaldb.leader() IS NOT NULL') foreach $a, $b;
+	foreach my $each ($a, $b)
+	{
+		$each->wait_sql('SELECT count(*) FROM causaldb.stream WHERE node > 0 AND NOT retired', 2);
+	}
+	$_->run('UPDATE s SET n = n + 1') foreach $a, $b;
+}
+is($b->run('SELECT n FROM s'), 6, 'strong transactions leave ended streams out, and are taken');
+converge($a, $b);
+same_table($_, $a, $b) foreach qw(s t);
 is($_->run('SELECT count(*) FROM causaldb.stall'), 0, 'nothing is stalled on ' . $_->name) foreach $a, $b;
 done_testing();
