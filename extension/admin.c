@@ -168,7 +168,7 @@ base_of(NodeShared *node, StringInfo hex)
 
 /* The id for a node that is new, or is joining again after an interruption. */
 static int32
-choose_id(const char *name, const char *dsn)
+choose_id(const char *name, const char *dsn, const char *role)
 {
 	Member *known = member_by_name(name);
 	RemoteRows *rows;
@@ -186,6 +186,12 @@ choose_id(const char *name, const char *dsn)
 				 : 0,
 			 errhint(
 				 "Choose another name. Node names and ids are never used again.")));
+	/* the strong log may have it as a member already, in its role */
+	if (known && strcmp(known->role, role) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("a join of node \"%s\" has begun with another role", name),
+				 errhint("Type role => '%s', or choose another name.", known->role)));
 	if (known)
 		return known->id;
 	rows = local_query("SELECT pg_catalog.max(id) + 1,"
@@ -245,7 +251,7 @@ causaldb_admit_node(PG_FUNCTION_ARGS)
 						PG_GETARG_BOOL(3));
 	(void) local_query("LOCK TABLE causaldb.node IN SHARE ROW EXCLUSIVE MODE",
 					   0, NULL);
-	id = choose_id(name, dsn.text);
+	id = choose_id(name, dsn.text, role);
 
 	initStringInfo(&json);
 	appendStringInfo(&json, "{\"id\": %d, \"name\": ", id);

@@ -818,6 +818,7 @@ start(Oid database)
 	fresh = node->apply_serial == 0;
 	node->cluster = id.cluster;
 	node->coordinator = id.coordinator;
+	node->witness = id.witness;
 	node->node_id = id.node;
 	LWLockRelease(&node->lock);
 	before_shmem_exit(leave, (Datum) 0);

@@ -133,6 +133,16 @@ is_refusable(const RepChange *c)
 }
 
 /*
+ * A witness has no tables: what the log row says of rows and of tags is kept
+ * there for others, and nothing else comes of it here.
+ */
+static bool
+is_for_tables(const RepDescriptor *named, const RepChange *c)
+{
+	return named != NULL || c->meta == META_TAG;
+}
+
+/*
  * Whatever code of users a change sets off (checks of domains, defaults,
  * triggers, index expressions) runs as the owner of the table. An ERROR leaves
  * it to the abort to go back.
@@ -175,12 +185,14 @@ apply_payload(const Incoming *t, const void *bytes, size_t len, ApplyEffects *ef
 			if (named == NULL)
 				ereport(ERROR, (errcode(ERRORS_MALFORMED), errmsg("a peer named a descriptor it never sent")));
 			at_descriptor = named;
-			if (!t->aside)
+			if (!t->aside && !node->witness)
 				a = catalog_apply(p.descriptors[d]);
 		}
 		if (!rep_payload_next(&p, named, &c))
 			malformed();
-		if (t->aside && (named || is_refusable(&c)))
+		if (node->witness && is_for_tables(named, &c))
+			; /* the log row has it */
+		else if (t->aside && (named || is_refusable(&c)))
 			conflict_keep_aside(node->streams[t->slot].local_id, t->stamp.hlc, named, &c,
 								"set aside by an operator");
 		else if (a == NULL)

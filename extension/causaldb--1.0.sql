@@ -29,8 +29,10 @@ CREATE TABLE causaldb.local_node (
 	cluster		int8 NOT NULL,
 	coordinator	int4 NOT NULL,
 	database	oid NOT NULL,
-	server_identity bool NOT NULL DEFAULT false
+	server_identity bool NOT NULL DEFAULT false,
+	witness		bool NOT NULL DEFAULT false
 );
+COMMENT ON COLUMN causaldb.local_node.witness IS 'it keeps the logs of the cluster and none of its tables';
 COMMENT ON COLUMN causaldb.local_node.server_identity IS 'a superuser made this database a node: strings of superusers may use this server''s own identity';
 COMMENT ON COLUMN causaldb.local_node.database IS 'the database that became a node; a copy of it, made as template, is none';
 COMMENT ON TABLE causaldb.local_node IS 'who this database is in its cluster; empty outside of one';
@@ -507,7 +509,7 @@ GRANT EXECUTE ON FUNCTION causaldb.create_cluster(name, text) TO causaldb_admin;
 CREATE FUNCTION causaldb.join_cluster(node_name name, dsn text, via text, copy text DEFAULT 'data', role text DEFAULT 'member', force bool DEFAULT false) RETURNS void
 	LANGUAGE C VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'causaldb_join_cluster';
-COMMENT ON FUNCTION causaldb.join_cluster(name, text, text, text, text, bool) IS 'makes this database a node of the cluster that via leads to; copy is none (tables are the same already; compared unless force), data or all';
+COMMENT ON FUNCTION causaldb.join_cluster(name, text, text, text, text, bool) IS 'makes this database a node of the cluster that via leads to; copy is none (tables are the same already; compared unless force), data or all; role is member, or witness for one that has the logs and no tables';
 REVOKE EXECUTE ON FUNCTION causaldb.join_cluster(name, text, text, text, text, bool) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION causaldb.join_cluster(name, text, text, text, text, bool) TO causaldb_admin;
 
@@ -731,6 +733,7 @@ CREATE VIEW causaldb.nodes AS
 		LEFT JOIN causaldb.node_status() s ON n.id = l.node
 	ORDER BY n.id;
 COMMENT ON VIEW causaldb.nodes IS 'nodes of the cluster, as this one knows them';
+COMMENT ON COLUMN causaldb.nodes.role IS 'a witness keeps the logs of the cluster and none of its tables';
 COMMENT ON COLUMN causaldb.nodes.state IS 'joining until its workers are up, then ready; dropped for ever';
 COMMENT ON COLUMN causaldb.nodes.here IS 'this is the node you are connected to';
 COMMENT ON COLUMN causaldb.nodes.orders_tags IS 'this node hands out node ids and orders changes of tags';
@@ -895,7 +898,7 @@ CREATE VIEW causaldb.strong_status AS
 	SELECT COALESCE(n.name, m.node::text::name) AS node,
 		m.node = l.node AS here,
 		m.node = causaldb.leader_id() AS leads,
-		CASE WHEN m.witness THEN 'witness' WHEN m.voter THEN 'voter' ELSE 'learner' END AS membership,
+		CASE WHEN NOT m.voter THEN 'learner' WHEN m.witness THEN 'witness' ELSE 'voter' END AS membership,
 		CASE WHEN m.node = l.node THEN r.role END AS role,
 		r.term,
 		r.commit_index,
@@ -916,7 +919,7 @@ CREATE VIEW causaldb.strong_status AS
 		LEFT JOIN causaldb.node n ON n.id = m.node
 	ORDER BY m.node;
 COMMENT ON VIEW causaldb.strong_status IS 'the strong log: a row for each of its members, as the node you are connected to knows them';
-COMMENT ON COLUMN causaldb.strong_status.membership IS 'a learner becomes a voter when it has caught up';
+COMMENT ON COLUMN causaldb.strong_status.membership IS 'a learner becomes a voter, or a witness, when it has caught up; a witness votes and holds entries as a voter does, but has no tables';
 COMMENT ON COLUMN causaldb.strong_status.commit_index IS 'entries up to here are held by a majority, as far as this node knows';
 COMMENT ON COLUMN causaldb.strong_status.log_index IS 'entries up to here are durable on the member; known to the leader, and of itself to each node';
 COMMENT ON COLUMN causaldb.strong_status.replayed IS 'entries of this node that it had to apply as if they were of another, because their backend was gone';

@@ -103,8 +103,8 @@ identity_read(void)
 
 	if (HeapTupleIsValid(tuple))
 	{
-		Datum values[6];
-		bool nulls[6];
+		Datum values[7];
+		bool nulls[7];
 
 		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
 		/* a copy of a node's database, made as template, is no node */
@@ -114,6 +114,7 @@ identity_read(void)
 			id.cluster = (uint64) DatumGetInt64(values[2]);
 			id.coordinator = DatumGetInt32(values[3]);
 			id.server_identity = DatumGetBool(values[5]);
+			id.witness = DatumGetBool(values[6]);
 		}
 	}
 	table_endscan(scan);

@@ -13,6 +13,7 @@ typedef struct Identity
 	int32 coordinator; /* the node that orders ids and tags */
 	uint64 cluster;
 	bool server_identity; /* a superuser has made it a node */
+	bool witness; /* it keeps logs and no tables */
 } Identity;
 
 /* OID of our schema, or InvalidOid where the extension is not installed. */

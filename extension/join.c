@@ -21,7 +21,6 @@
 #include "clock.h"
 #include "debug_point.h"
 #include "equality.h"
-#include "errors.h"
 #include "guc.h"
 #include "join.h"
 #include "local.h"
@@ -55,6 +54,7 @@ typedef struct Joiner
 	Dsn dsn;
 	Dsn via;
 	const char *role;
+	bool witness;      /* so no tables, whatever copy says */
 	CopyWhat copy;
 	bool force;        /* 'none': take tables for equal unseen */
 	Remote *source;    /* the node that via leads to */
@@ -114,17 +114,22 @@ read_copy(const char *copy)
 	return COPY_ALL;
 }
 
-static void
-check_role(const char *role)
+/* True for a witness. */
+static bool
+read_role(const char *role, CopyWhat copy)
 {
-	if (strcmp(role, "witness") == 0)
-		ereport(ERROR, (errcode(ERRORS_NOT_YET),
-						errmsg("the role witness is not available yet"),
-						errhint("Type 'member'.")));
-	if (strcmp(role, "member") != 0)
+	if (strcmp(role, "member") == 0)
+		return false;
+	if (strcmp(role, "witness") != 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("unknown role: \"%s\"", role),
-						errhint("Type 'member'.")));
+						errhint("Type 'member' for a node with tables, 'witness' "
+								"for one that keeps the logs only.")));
+	if (copy == COPY_ALL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("a witness copies no tables"),
+						errhint("Leave copy out.")));
+	return true;
 }
 
 static void
@@ -146,7 +151,7 @@ read_arguments(Joiner *join, FunctionCallInfo fcinfo)
 	join->via = dsn_of_caller(text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	join->copy = read_copy(text_to_cstring(PG_GETARG_TEXT_PP(3)));
 	join->role = text_to_cstring(PG_GETARG_TEXT_PP(4));
-	check_role(join->role);
+	join->witness = read_role(join->role, join->copy);
 	join->force = PG_GETARG_BOOL(5);
 	if (join->force && join->copy != COPY_NONE)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -274,7 +279,7 @@ ask_source(Joiner *join)
 	check_source_database(join);
 	rows = remote_query(
 		join->source,
-		"SELECT l.node, l.coordinator, l.cluster, c.dsn, c.server_identity"
+		"SELECT l.node, l.coordinator, l.cluster, c.dsn, c.server_identity, l.witness"
 		" FROM causaldb.local_node l JOIN causaldb.node c ON c.id = l.coordinator",
 		0, NULL);
 	if (rows->nrows != 1)
@@ -285,6 +290,14 @@ ask_source(Joiner *join)
 				 "the database that via leads to is not a node of a cluster"),
 			 errhint(
 				 "There, type SELECT causaldb.create_cluster('n1', 'host=... dbname=...') first.")));
+	if (REMOTE_VALUE(rows, 0, 5)[0] == 't')
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the node that via leads to is a witness"),
+			 errdetail("It has no tables, and so cannot say what there is to have."),
+			 errhint(
+				 "Join by way of another one; there, type SELECT name FROM causaldb.nodes WHERE role = 'member';")));
 	join->source_node = REMOTE_VALUE(rows, 0, 0);
 	join->coordinator = REMOTE_VALUE(rows, 0, 1);
 	join->cluster = REMOTE_VALUE(rows, 0, 2);
@@ -379,16 +392,40 @@ check_table(Joiner *join, const char *schema, const char *name)
 				 qualified)));
 }
 
+/* Nobody would hear of what is written to it. */
+static void
+check_untagged(void)
+{
+	RemoteRows *tagged = local_query(
+		"SELECT relid::pg_catalog.regclass FROM causaldb.tag"
+		" WHERE level <> 'none' ORDER BY 1 LIMIT 1",
+		0, NULL);
+
+	if (tagged->nrows > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table %s is tagged here", REMOTE_VALUE(tagged, 0, 0)),
+				 errdetail("A witness has no tagged tables."),
+				 errhint("Type SELECT causaldb.unset_consistency(%s); or join "
+						 "with another database.",
+						 quote_literal_cstr(REMOTE_VALUE(tagged, 0, 0)))));
+}
+
 /* Before anything is changed anywhere. */
 static void
 check_tables(Joiner *join)
 {
-	RemoteRows *tables =
-		remote_query(join->source,
-					 join->copy == COPY_ALL ? ALL_TABLES : TAGGED_TABLES, 0,
-					 NULL);
+	RemoteRows *tables;
 	int i;
 
+	if (join->witness)
+	{
+		check_untagged();
+		return;
+	}
+	tables = remote_query(join->source,
+						  join->copy == COPY_ALL ? ALL_TABLES : TAGGED_TABLES,
+						  0, NULL);
 	for (i = 0; i < tables->nrows; i++)
 		check_table(join, REMOTE_VALUE(tables, i, 0),
 					REMOTE_VALUE(tables, i, 1));
@@ -618,20 +655,9 @@ take_snapshot(Joiner *join)
 
 /* ------------------------------------------------------------ all of it */
 
-/* Nothing that is copied is a change of this node's own. */
 static void
-copy_everything(Joiner *join)
+copy_tables(Joiner *join, const char *snapshot)
 {
-	char *snapshot = take_snapshot(join);
-	ShadowCopy from = {
-		.source = join->source,
-		.node = join->source_node,
-		.boot = join->source_boot,
-		.closed = join->closed,
-		.all_tables = join->copy == COPY_ALL,
-	};
-
-	DEBUG_POINT("join_snapshot");
 	if (join->copy == COPY_ALL)
 	{
 		progress_phase("schema");
@@ -651,6 +677,27 @@ copy_everything(Joiner *join)
 					SCHEMA_AFTER_ROWS);
 		DEBUG_POINT("join_indexes");
 	}
+}
+
+/* Nothing that is copied is a change of this node's own. */
+static void
+copy_everything(Joiner *join)
+{
+	char *snapshot = take_snapshot(join);
+	ShadowCopy from = {
+		.source = join->source,
+		.node = join->source_node,
+		.boot = join->source_boot,
+		.closed = join->closed,
+		.all_tables = join->copy == COPY_ALL,
+		.witness = join->witness,
+	};
+
+	DEBUG_POINT("join_snapshot");
+	if (join->witness)
+		progress_total(SHADOW_COPY_TABLES, shadow_copy_bytes(join->source));
+	else
+		copy_tables(join, snapshot);
 	progress_phase("history");
 	shadow_copy(&from);
 	DEBUG_POINT("join_history");
@@ -676,15 +723,16 @@ static void
 become_node(Joiner *join)
 {
 	const char *who[] = { join->id, join->cluster, join->coordinator,
-						  join->dsn.by_superuser ? "t" : "f" };
+						  join->dsn.by_superuser ? "t" : "f",
+						  join->witness ? "t" : "f" };
 
 	advance_clock();
 	(void) local_query(
-		"INSERT INTO causaldb.local_node (node, cluster, coordinator, database, server_identity)"
+		"INSERT INTO causaldb.local_node (node, cluster, coordinator, database, server_identity, witness)"
 		" VALUES ($1::pg_catalog.int4, $2::pg_catalog.int8, $3::pg_catalog.int4,"
 		" (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()),"
-		" $4::pg_catalog.bool)",
-		4, who);
+		" $4::pg_catalog.bool, $5::pg_catalog.bool)",
+		5, who);
 	clock_become_node_at_commit();
 }
 

@@ -96,6 +96,7 @@ causaldb_preview_checks(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 
 	InitMaterializedSRF(fcinfo, 0);
+	put_findings(result, tags_check_node());
 	put_findings(result, tags_check_table(rel));
 	if (tree_is_leaf(rel) || tree_is_partitioned(rel))
 	{

@@ -194,6 +194,25 @@ copy_tags(const ShadowCopy *from)
 		tags_apply(REMOTE_VALUE(rows, i, 0));
 }
 
+/* What is kept of tables that are here. */
+static void
+copy_of_tables(const ShadowCopy *from)
+{
+	static const char *const log_key[] = { "key_hash", "position", "stream",
+										   "chunk", NULL };
+
+	/* Of what the source remembers only the TRUNCATEs: the rest is read anew
+	 * from the log above what is stable, a TRUNCATE may be below (truncates.h). */
+	(void) copy_shadow(
+		from, "log_key",
+		psprintf("(SELECT key_hash, position, stream, chunk FROM causaldb.log_key"
+				 " WHERE key_hash = " INT64_FORMAT " AND stream <> 0)",
+				 (int64) STORE_TRUNCATE_HASH),
+		log_key);
+	copy_graves(from);
+	copy_tags(from);
+}
+
 void
 shadow_copy(const ShadowCopy *from)
 {
@@ -208,8 +227,6 @@ shadow_copy(const ShadowCopy *from)
 											   "key", NULL };
 	static const char *const omission[] = { "stream", "position", "omitted",
 											"final", NULL };
-	static const char *const log_key[] = { "key_hash", "position", "stream",
-										   "chunk", NULL };
 	static const char *const chunk[] = { "xid", "stream", "ordinal", "payload",
 										 NULL };
 	uint64 rows;
@@ -233,14 +250,6 @@ shadow_copy(const ShadowCopy *from)
 		"(SELECT index, term, entry, payload FROM causaldb.strong_log WHERE index <= "
 		"(SELECT pg_catalog.max(l.position) FROM causaldb.log l WHERE l.stream = 1))",
 		strong_log);
-	/* Of what the source remembers only the TRUNCATEs: the rest is read anew
-	 * from the log above what is stable, a TRUNCATE may be below (truncates.h). */
-	(void) copy_shadow(
-		from, "log_key",
-		psprintf("(SELECT key_hash, position, stream, chunk FROM causaldb.log_key"
-				 " WHERE key_hash = " INT64_FORMAT " AND stream <> 0)",
-				 (int64) STORE_TRUNCATE_HASH),
-		log_key);
 	(void) copy_shadow(
 		from, "idempotency",
 		"(SELECT index, hlc, node, boot, key FROM causaldb.idempotency)",
@@ -255,8 +264,8 @@ shadow_copy(const ShadowCopy *from)
 		from, "log_chunk",
 		"(SELECT xid, stream, ordinal, payload FROM causaldb.log_chunk WHERE stream <> 0)",
 		chunk);
-	copy_graves(from);
 	ereport(NOTICE,
 			(errmsg("copied " UINT64_FORMAT " transactions of history", rows)));
-	copy_tags(from);
+	if (!from->witness)
+		copy_of_tables(from);
 }

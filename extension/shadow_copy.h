@@ -25,6 +25,7 @@ typedef struct ShadowCopy
 	const char *boot;   /* of its live stream */
 	const char *closed; /* what was closed of that before the snapshot */
 	bool all_tables;    /* every table that was ever tagged there is here */
+	bool witness;       /* no table is: what belongs to one is left out */
 } ShadowCopy;
 
 /* tables that progress counts, and their bytes there */

@@ -202,8 +202,9 @@ typedef struct NodeShared
 	Oid database; /* InvalidOid: free */
 	LWLock lock; /* guards what names it */
 	pg_atomic_uint32 state; /* NodeState */
-	int32 node_id; /* set before NODE_OPEN */
+	int32 node_id; /* set before NODE_OPEN, as the next two */
 	int32 coordinator;
+	bool witness; /* it keeps logs and no tables */
 	uint64 cluster;
 	RepStreamId own; /* our stream, once NODE_OPEN */
 	int own_slot;

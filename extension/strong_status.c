@@ -218,6 +218,14 @@ causaldb_transfer_leadership(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("there is no node \"%s\"", name),
 						errhint("Type SELECT name FROM causaldb.nodes;")));
+	if (strcmp(to->role, "witness") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("node \"%s\" is a witness", name),
+				 errdetail("A witness leads only until it has handed over to a "
+						   "node with tables."),
+				 errhint("Choose another one: SELECT name FROM causaldb.nodes "
+						 "WHERE role = 'member';")));
 	if (leader == 0)
 		ereport(ERROR, (errcode(ERRORS_NO_QUORUM),
 						errmsg("no leader of the strong log is known to this node"),

@@ -761,6 +761,7 @@ open_for_change(Oid relid)
 	Relation rel = relation_open(relid, AccessShareLock);
 
 	check_rights(rel);
+	finding_raise(tags_check_node());
 	return rel;
 }
 

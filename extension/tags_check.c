@@ -31,6 +31,7 @@
 #include "compat.h"
 #include "errors.h"
 #include "finding.h"
+#include "identity.h"
 #include "store.h"
 #include "tags_check.h"
 #include "tree.h"
@@ -296,6 +297,21 @@ check_members(Checked *c)
 		check_own_tag(c, member);
 		relation_close(member, AccessShareLock);
 	}
+}
+
+List *
+tags_check_node(void)
+{
+	List *all = NIL;
+
+	if (identity_read().witness)
+		finding_add(&all, ERROR, ERRORS_UNTAGGABLE, "cluster",
+					"this node is a witness and has no tagged tables",
+					"It keeps the logs of the cluster; what they write, others "
+					"apply.",
+					"Connect to a node with tables and type it there: SELECT name "
+					"FROM causaldb.nodes WHERE role = 'member';");
+	return all;
 }
 
 List *

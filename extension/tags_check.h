@@ -16,6 +16,8 @@
 #include "nodes/pg_list.h"
 #include "utils/relcache.h"
 
+/* Has this node tables of the cluster at all? */
+extern List *tags_check_node(void);
 /* Is rel a table whose rows can have eventual columns? After a refusal of its
  * kind the others must not be asked. */
 extern List *tags_check_table(Relation rel);

@@ -43,7 +43,7 @@ SELECT causaldb.join_cluster('n1', :'dsn', :'dsn', 'none');
 \echo :SQLSTATE
 SELECT causaldb.join_cluster('n1', :'dsn', :'other_dsn', 'everything');
 \echo :SQLSTATE
-SELECT causaldb.join_cluster('n1', :'dsn', :'other_dsn', 'none', 'witness');
+SELECT causaldb.join_cluster('n1', :'dsn', :'other_dsn', 'all', 'witness');
 \echo :SQLSTATE
 SELECT causaldb.join_cluster('n1', :'dsn', :'other_dsn', 'none', 'guest');
 \echo :SQLSTATE

@@ -171,16 +171,16 @@ sub create_cluster
 			$self->name, $self->dsn));
 }
 
-# Joins the cluster of $via. Both must know each other. Tables are compared by
-# parallel queries, as large ones are.
+# Joins the cluster of $via, as member unless told. Both must know each other.
+# Tables are compared by parallel queries, as large ones are.
 sub join_cluster
 {
-	my ($self, $via, $copy) = @_;
+	my ($self, $via, $copy, $role) = @_;
 	$self->knows($via) unless $self->{_services}{ $via->name };
 	$via->knows($self) unless $via->{_services}{ $self->name };
 	return $self->run(
-		sprintf("SET force_parallel_mode = on; SELECT causaldb.join_cluster('%s', '%s', '%s', '%s')",
-			$self->name, $self->dsn, $via->dsn, $copy // 'none'));
+		sprintf("SET force_parallel_mode = on; SELECT causaldb.join_cluster('%s', '%s', '%s', '%s', '%s')",
+			$self->name, $self->dsn, $via->dsn, $copy // 'none', $role // 'member'));
 }
 
 # Processes of this server: those whose working folder is its data folder.
