@@ -37,7 +37,8 @@ advise_on_voters(List **all)
 				"that guarantee.",
 				"Let a third node join; type there: SELECT "
 				"causaldb.join_cluster(name, connection string, connection "
-				"string of this node);");
+				"string of this node); with role => 'witness' it need not "
+				"have the tables.");
 }
 
 static void

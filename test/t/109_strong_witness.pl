@@ -20,8 +20,8 @@ $_->run('SELECT causaldb.wait_until_ready()') foreach @data;
 $a->wait_sql("SELECT count(*) = 2 FROM causaldb.strong_status WHERE membership = 'voter'");
 
 # ------------------------------------------------------------ joining
-my $said;
-$a->run($tag);
+my (undef, undef, $said) = $a->psql('postgres', $tag);
+like($said, qr/WARNING:.*two nodes.*HINT:.*role => 'witness'/s, 'two nodes are told of witnesses');
 $a->run("SELECT causaldb.set_consistency('seats', 'eventual', '{note}'); SELECT causaldb.set_consistency('notes', 'eventual')");
 $a->run("INSERT INTO seats SELECT g, 'free' FROM generate_series(1, 9) g; INSERT INTO notes VALUES (0, 'before')");
 
@@ -55,6 +55,8 @@ like($said, qr/ERROR:  the node that via leads to is a witness/, 'nobody joins b
 is($a->run('SELECT count(*) FROM causaldb.nodes'), 3, 'and nobody has');
 
 # ------------------------------------------------------------ what it keeps
+(undef, undef, $said) = $b->psql('postgres', $tag);
+unlike($said, qr/WARNING/, 'three are warned of nothing');
 $a->run("UPDATE seats SET holder = 'ann', note = 'window' WHERE id = 1");
 $b->run("BEGIN; SET LOCAL causaldb.idempotency_key = 'key'; UPDATE seats SET holder = 'bob' WHERE id = 2; COMMIT");
 $b->run("UPDATE seats SET note = 'aisle' WHERE id = 2; INSERT INTO notes SELECT g, repeat('n', 20) FROM generate_series(1, 2000) g");
