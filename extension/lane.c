@@ -225,16 +225,19 @@ lane_load(void)
 	for (i = 0; i < n; i++)
 	{
 		int s = shmem_find_stream(node, rows[i].stream);
+		bool ours = (int32) rows[i].stream.node == node->node_id;
 		uint64 last;
 
 		if (s < 0 || rows[i].stream.node == 0)
 			continue;
 		lane_start(s, pg_atomic_read_u64(&node->streams[s].applied));
 		lanes[s].chain = rows[i].chain;
-		lanes[s].chain_known = rows[i].chain != 0 || rows[i].applied == 0;
+		/* nobody notes our own ended streams: they stand where they ended, with a
+		 * chain that is known only once a word on that end has come back to us */
+		lanes[s].chain_known = ours ? rows[i].chain != 0 && rows[i].applied == lanes[s].applied
+									: rows[i].chain != 0 || rows[i].applied == 0;
 		load_mark(&lanes[s], &rows[i]);
-		/* nobody notes our own ended streams: they stand where they ended */
-		lanes[s].persisted = (int32) rows[i].stream.node == node->node_id ? lanes[s].applied : rows[i].applied;
+		lanes[s].persisted = ours ? lanes[s].applied : rows[i].applied;
 		lanes[s].marked = list_member_int(marked, rows[i].id);
 		last = store_last_position(rows[i].id, GetActiveSnapshot());
 		if (last > lanes[s].applied)
