@@ -10,7 +10,7 @@ use CausaldbTest;
 use CausaldbApart;
 
 my $seed = $ENV{CAUSALDB_SEED} // time % 100_000;
-my $rounds = $ENV{CAUSALDB_ROUNDS} // 10;
+my $rounds = $ENV{CAUSALDB_ROUNDS} // 6;
 my $break = $ENV{CAUSALDB_BREAK};
 my @policies = qw(update_wins delete_wins last_write);
 
