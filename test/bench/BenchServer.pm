@@ -109,7 +109,7 @@ sub stop
 	return;
 }
 
-# SIGKILL to the postmaster; returns when it is gone.
+# SIGKILL to the postmaster; returns its process id at once.
 sub kill
 {
 	my ($self) = @_;
@@ -117,9 +117,8 @@ sub kill
 	open my $in, '<', "$self->{data}/postmaster.pid" or die "$self->{name} does not run\n";
 	chomp(my $pid = <$in>);
 	kill 'KILL', $pid;
-	select undef, undef, undef, 0.01 while kill 0, $pid;
 	$self->{running} = 0;
-	return;
+	return $pid;
 }
 
 # Stops it and removes its data.

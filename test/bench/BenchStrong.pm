@@ -307,11 +307,13 @@ sub failover_row
 		my $leader = leader();
 		my ($client) = grep { $_ != $leader } @nodes;
 
-		$leader->kill;
 		my $killed = time;
+		my $pid = $leader->kill;
 		1 until $client->tries($write);
 		push @seconds, time - $killed;
 		$acknowledged++;
+		# until its parent has noticed, no server can start there
+		select undef, undef, undef, 0.01 while kill 0, $pid;
 		$leader->start;
 		settle();
 		$BenchRows::note->("kill $turn, seconds", $seconds[-1]);
