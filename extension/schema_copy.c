@@ -212,7 +212,10 @@ run_one(const char *sql)
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
 	if (SPI_execute(sql, false, 0) < 0)
-		elog(ERROR, "could not run it: %s", SPI_result_code_string(SPI_result));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a statement of the schema cannot be run here: %s", SPI_result_code_string(SPI_result)),
+				 errhint("Bring the schema with pg_dump --schema-only and psql, then call join_cluster with copy => 'data'.")));
 	error_context_stack = callback.previous;
 }
 

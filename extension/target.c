@@ -469,7 +469,11 @@ lock_found(Leaf *leaf, LockTupleMode mode)
 		case TM_Deleted:
 			return false;
 		default:
-			elog(ERROR, "causaldb could not lock a row of \"%s\": %d", RelationGetRelationName(leaf->rel), rc);
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("a row of table \"%s\" cannot be locked to apply a write", RelationGetRelationName(leaf->rel)),
+					 errdetail("Its state is %d: something else that this transaction does has changed it.", (int) rc),
+					 errhint("Look for triggers of the table that are ENABLE REPLICA or ENABLE ALWAYS and write the row itself; it is tried again.")));
 	}
 	return false;
 }
